@@ -1,0 +1,54 @@
+"""`apply`: what an event makes of a state.
+
+Holds the one table from event types to appliers. Must not validate, refuse or look at anything but the state and the event:
+it trusts the log. Keeps the invariant that the live path and the replay of a log run exactly the same code.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from engine import events
+from engine.appliers import task, workflow
+from engine.model import WorkflowState
+
+Applier = Callable[[WorkflowState, events.Event], WorkflowState]
+
+APPLIERS: Final[dict[type, Applier]] = cast(
+    "dict[type, Applier]",  # each applier takes its own event type; the key is what guarantees it
+    {
+        events.WorkflowStarted: workflow.started_again,
+        events.WorkflowPaused: workflow.paused,
+        events.WorkflowResumed: workflow.resumed,
+        events.WorkflowEnded: workflow.ended,
+        events.WorkflowReopened: workflow.reopened,
+        events.WorkflowRestarted: workflow.restarted,
+        events.VariablesSet: workflow.variables_set,
+        events.TaskScheduled: task.scheduled,
+        events.TaskReleased: task.released,
+        events.TaskStarted: task.started,
+        events.LeaseExtended: task.lease_extended,
+        events.TaskPostponed: task.postponed,
+        events.TaskOutputUpdated: task.output_updated,
+        events.TaskEnded: task.ended,
+        events.ResultIgnored: task.result_ignored,
+        events.ChildTerminationRequested: task.child_termination_requested,
+    },
+)
+
+
+def apply(state: WorkflowState | None, event: events.Event) -> WorkflowState:
+    """Return the state after an event. Only a `WorkflowStarted` makes one from nothing.
+
+    Raises:
+        InvariantViolated: the event does not fit the state, so the log is not one that `decide` wrote.
+    """
+    if state is None:
+        return workflow.started(event)
+    return APPLIERS[type(event)](state, event)
+
+
+def fold(history: Iterable[events.Event], state: WorkflowState | None = None) -> WorkflowState | None:
+    """Return the state after a series of events, from nothing or from an earlier state."""
+    for event in history:
+        state = apply(state, event)
+    return state

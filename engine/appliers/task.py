@@ -1,0 +1,202 @@
+"""What the events of a task's attempt change.
+
+Must not decide. Keeps three counts true at every event, so that no decision ever has to count: the open tasks of the workflow,
+those inside each FORK or loop, and the refs that each JOIN still misses.
+"""
+
+from immutables import Map
+from msgspec.structs import replace
+
+from engine.errors import InvariantViolated
+from engine.events import (
+    ChildTerminationRequested,
+    LeaseExtended,
+    ResultIgnored,
+    TaskEnded,
+    TaskOutputUpdated,
+    TaskPostponed,
+    TaskReleased,
+    TaskScheduled,
+    TaskStarted,
+)
+from engine.ids import RefName, TaskSeq
+from engine.json_value import JsonObject
+from engine.model import (
+    EndedTask,
+    OpenTask,
+    PendingTask,
+    RunningTask,
+    Scope,
+    Task,
+    TaskProgress,
+    WorkflowState,
+)
+
+
+def scheduled(state: WorkflowState, event: TaskScheduled) -> WorkflowState:
+    """A new attempt is open: the newest of its ref, counted in every scope around it."""
+    task = PendingTask(
+        spec=event,
+        due_at_ms=event.due_at_ms if event.due_at_ms > event.at_ms else 0,
+        progress=TaskProgress(updated_at_ms=event.at_ms),
+    )
+    scopes = _counted(state.scopes, event.scope, 1)
+    if event.opens_scope:
+        scopes = scopes.set(event.ref, Scope(parent=event.scope, open_count=0))
+    missing, awaited = state.missing, state.awaited
+    if event.join_on:
+        absent = [ref for ref in event.join_on if not _has_ended_for_good(state, ref)]
+        missing = missing.set(event.seq, len(absent))
+        for ref in absent:
+            awaited = awaited.set(ref, (*awaited.get(ref, ()), event.seq))
+    return replace(
+        state,
+        tasks=state.tasks.set(event.seq, task),
+        latest=state.latest.set(event.ref, event.seq),
+        scopes=scopes,
+        missing=missing,
+        awaited=awaited,
+        open_count=state.open_count + 1,
+        last_seq=event.seq,
+        updated_at_ms=event.at_ms,
+        version=state.version + 1,
+    )
+
+
+def released(state: WorkflowState, event: TaskReleased) -> WorkflowState:
+    """The attempt may be handed out."""
+    task = _open(state, event.seq)
+    progress = replace(task.progress, updated_at_ms=event.at_ms)
+    return _with(state, event.at_ms, PendingTask(spec=task.spec, due_at_ms=0, progress=progress))
+
+
+def started(state: WorkflowState, event: TaskStarted) -> WorkflowState:
+    """The attempt is in progress."""
+    task = _open(state, event.seq)
+    before = task.progress
+    progress = TaskProgress(
+        started_at_ms=before.started_at_ms or event.at_ms,
+        updated_at_ms=event.at_ms,
+        worker_id=event.worker_id,
+        poll_count=before.poll_count + (1 if event.worker_id else 0),
+        output=before.output,
+        child_id=event.child_id or before.child_id,
+    )
+    return _with(state, event.at_ms, RunningTask(spec=task.spec, progress=progress))
+
+
+def lease_extended(state: WorkflowState, event: LeaseExtended) -> WorkflowState:
+    """The response timeout runs from now."""
+    task = _open(state, event.seq)
+    return _with(
+        state, event.at_ms, replace(task, progress=replace(task.progress, updated_at_ms=event.at_ms))
+    )
+
+
+def postponed(state: WorkflowState, event: TaskPostponed) -> WorkflowState:
+    """The attempt is back in its queue, now or later."""
+    task = _open(state, event.seq)
+    progress = replace(
+        task.progress,
+        started_at_ms=task.progress.started_at_ms or event.at_ms,
+        updated_at_ms=event.at_ms,
+        output=event.output,
+        worker_id=event.worker_id or task.progress.worker_id,
+        reason=event.reason,
+        callback_after_seconds=event.callback_after_seconds,
+    )
+    due_at_ms = event.due_at_ms if event.due_at_ms > event.at_ms else 0
+    return _with(state, event.at_ms, PendingTask(spec=task.spec, due_at_ms=due_at_ms, progress=progress))
+
+
+def output_updated(state: WorkflowState, event: TaskOutputUpdated) -> WorkflowState:
+    """The open task shows another output."""
+    task = _open(state, event.seq)
+    progress = replace(task.progress, output=event.output, updated_at_ms=event.at_ms)
+    return _with(state, event.at_ms, replace(task, progress=progress))
+
+
+def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
+    """The attempt is over: no longer open anywhere and, if for good, no longer missing to any JOIN."""
+    task = _open(state, event.seq)
+    spec = task.spec
+    before = task.progress
+    progress = TaskProgress(
+        started_at_ms=before.started_at_ms or event.at_ms,
+        updated_at_ms=event.at_ms,
+        worker_id=event.worker_id or before.worker_id,
+        poll_count=before.poll_count,
+        output=_gathered(state, spec) if event.gather else event.output,
+        reason=event.reason,
+        child_id=before.child_id,
+    )
+    over = EndedTask(
+        spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final
+    )
+    missing = state.missing
+    if event.final and spec.ref in state.awaited:
+        for join in state.awaited[spec.ref]:
+            if join in missing:
+                missing = missing.set(join, missing[join] - 1)
+    if spec.seq in missing:
+        missing = missing.delete(spec.seq)
+    return replace(
+        state,
+        tasks=state.tasks.set(spec.seq, over),
+        scopes=_counted(state.scopes, spec.scope, -1),
+        missing=missing,
+        held=(*state.held, spec.seq) if event.held else state.held,
+        open_count=state.open_count - 1,
+        updated_at_ms=event.at_ms,
+        version=state.version + 1,
+    )
+
+
+def result_ignored(state: WorkflowState, event: ResultIgnored) -> WorkflowState:
+    """Nothing changes but the count of events."""
+    del event
+    return replace(state, version=state.version + 1)
+
+
+def child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> WorkflowState:
+    """Nothing changes but the count of events: the child is a workflow of its own."""
+    del event
+    return replace(state, version=state.version + 1)
+
+
+def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:
+    task = state.tasks.get(seq)
+    if task is None or isinstance(task, EndedTask):
+        found = "absent" if task is None else f"{task.status} since {task.ended_at_ms}"
+        message = f"task {seq} of workflow {state.workflow_id} should be open and is {found}"
+        raise InvariantViolated(message)
+    return task
+
+
+def _with(state: WorkflowState, at_ms: int, task: Task) -> WorkflowState:
+    return replace(
+        state, tasks=state.tasks.set(task.spec.seq, task), updated_at_ms=at_ms, version=state.version + 1
+    )
+
+
+def _counted(scopes: Map[RefName, Scope], innermost: RefName, change: int) -> Map[RefName, Scope]:
+    ref = innermost
+    while ref:
+        scope = scopes[ref]
+        scopes = scopes.set(ref, Scope(parent=scope.parent, open_count=scope.open_count + change))
+        ref = scope.parent
+    return scopes
+
+
+def _has_ended_for_good(state: WorkflowState, ref: RefName) -> bool:
+    task = state.task(ref)
+    return isinstance(task, EndedTask) and task.final
+
+
+def _gathered(state: WorkflowState, spec: TaskScheduled) -> JsonObject:
+    outputs: JsonObject = {}
+    for ref in spec.join_on:
+        task = state.task(ref)
+        if task is not None and task.progress.output:
+            outputs[ref] = task.progress.output
+    return outputs

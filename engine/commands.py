@@ -1,0 +1,197 @@
+"""Commands: what clients, workers and the shell ask of a workflow. One JSON object each on the `commands` topic.
+
+Holds the shapes only; what a command does is in `engine.deciders`. The field names are Conductor's, so that a start request or a
+task result of an existing client is a command once `command` is added to it. Unknown fields are ignored. Keeps the invariant
+that each command names its workflow, except a start without `workflowId`, whose id is then the record's key.
+
+Source: conductor-common `StartWorkflowRequest`, `TaskResult`, `SkipTaskRequest`.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from engine.ids import RefName, TaskId, TaskSeq, WorkflowId
+from engine.json_value import JsonObject
+from engine.status import TaskStatus, WorkflowStatus
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The SUB_WORKFLOW task that waits for a workflow. `depth` counts the ancestors."""
+
+    workflow_id: WorkflowId
+    task_seq: TaskSeq
+    depth: int = 1
+
+
+class _Command(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="command"):
+    """How every command is spelt."""
+
+
+class StartWorkflow(_Command, frozen=True, kw_only=True, tag="start_workflow"):
+    """Start a workflow. The same `workflow_id` a second time meets the first.
+
+    `generated_id`: Podium itself made the id, nobody can ask for it a second time.
+    """
+
+    name: str
+    workflow_id: WorkflowId | None = None
+    version: int | None = None
+    correlation_id: str | None = None
+    input: JsonObject | None = None
+    task_to_domain: dict[str, str] | None = None
+    workflow_def: JsonObject | None = None
+    external_input_payload_storage_path: str | None = None
+    priority: int | None = None
+    created_by: str | None = None
+    idempotency_key: str | None = None
+    idempotency_strategy: str | None = None
+    event: str | None = None
+    parent: Parent | None = None
+    generated_id: bool = False
+    request_id: str | None = None
+
+
+class ReportTaskResult(_Command, frozen=True, kw_only=True, tag="task_result"):
+    """Say how an attempt went. `extend_lease` restarts its response timeout and nothing else."""
+
+    workflow_instance_id: WorkflowId
+    task_id: TaskId
+    status: TaskStatus | None = None
+    output_data: JsonObject | None = None
+    reason_for_incompletion: str | None = None
+    callback_after_seconds: int | None = None
+    worker_id: str | None = None
+    extend_lease: bool | None = None
+    sub_workflow_id: str | None = None
+    external_output_payload_storage_path: str | None = None
+    request_id: str | None = None
+
+
+class ClaimTask(_Command, frozen=True, kw_only=True, tag="claim_task"):
+    """Say that a worker has begun an attempt: its response timeout runs from `claimed_at_ms`."""
+
+    workflow_instance_id: WorkflowId
+    task_id: TaskId
+    worker_id: str = ""
+    claimed_at_ms: int = 0
+    request_id: str | None = None
+
+
+class UpdateTaskByRef(_Command, frozen=True, kw_only=True, tag="update_task"):
+    """Say how the open task of a reference name went; the ref may come without its loop suffix.
+
+    With `ref_name=None` the first waiting WAIT or HUMAN task is meant (a signal). The output is merged into what is there.
+    """
+
+    workflow_id: WorkflowId
+    ref_name: RefName | None
+    status: TaskStatus
+    output: JsonObject = {}
+    worker_id: str = ""
+    request_id: str | None = None
+
+
+class PauseWorkflow(_Command, frozen=True, kw_only=True, tag="pause_workflow"):
+    """Schedule nothing new until resumed. Tasks that are out with workers may still end."""
+
+    workflow_id: WorkflowId
+    request_id: str | None = None
+
+
+class ResumeWorkflow(_Command, frozen=True, kw_only=True, tag="resume_workflow"):
+    """Go on after a pause. The workflow's timeout starts anew."""
+
+    workflow_id: WorkflowId
+    request_id: str | None = None
+
+
+class TerminateWorkflow(_Command, frozen=True, kw_only=True, tag="terminate_workflow"):
+    """End a workflow as TERMINATED and cancel what is open in it, its sub-workflows too."""
+
+    workflow_id: WorkflowId
+    reason: str | None = None
+    trigger_failure_workflow: bool = False
+    request_id: str | None = None
+
+
+class RetryWorkflow(_Command, frozen=True, kw_only=True, tag="retry_workflow"):
+    """Give each task that ended a workflow unsuccessfully a further attempt."""
+
+    workflow_id: WorkflowId
+    resume_subworkflow_tasks: bool = False
+    request_id: str | None = None
+
+
+class RestartWorkflow(_Command, frozen=True, kw_only=True, tag="restart_workflow"):
+    """Run an ended workflow again from its beginning, under the same id and with the same input."""
+
+    workflow_id: WorkflowId
+    use_latest_definitions: bool = False
+    request_id: str | None = None
+
+
+class SkipTask(_Command, frozen=True, kw_only=True, tag="skip_task"):
+    """Step over a task that has not been scheduled yet, as if it had ended with the given output."""
+
+    workflow_id: WorkflowId
+    task_reference_name: RefName
+    task_input: JsonObject | None = None
+    task_output: JsonObject | None = None
+    request_id: str | None = None
+
+
+class ReportChildEnd(_Command, frozen=True, kw_only=True, tag="child_ended"):
+    """Tell a parent how its sub-workflow ended. Sent by the owner of the child."""
+
+    workflow_id: WorkflowId
+    task_seq: TaskSeq
+    child_id: WorkflowId
+    status: WorkflowStatus
+    output: JsonObject = {}
+    reason: str = ""
+    request_id: str | None = None
+
+
+class EvaluateWorkflow(_Command, frozen=True, kw_only=True, tag="evaluate_workflow"):
+    """Look whether anything is due. Never needed: timers are exact. Conductor's `decide` route sends it."""
+
+    workflow_id: WorkflowId
+    request_id: str | None = None
+
+
+class FireTimer(_Command, frozen=True, kw_only=True, tag="fire_timer"):
+    """Say that a deadline of a task (`task_seq`), or of the whole workflow (0), has passed. Made by the owner itself."""
+
+    workflow_id: WorkflowId
+    task_seq: TaskSeq
+    request_id: str | None = None
+
+
+Command: TypeAlias = (
+    StartWorkflow
+    | ReportTaskResult
+    | ClaimTask
+    | UpdateTaskByRef
+    | PauseWorkflow
+    | ResumeWorkflow
+    | TerminateWorkflow
+    | RetryWorkflow
+    | RestartWorkflow
+    | SkipTask
+    | ReportChildEnd
+    | EvaluateWorkflow
+    | FireTimer
+)
+
+
+def workflow_of(command: Command) -> WorkflowId | None:
+    """Return the workflow that a command is for; None for a start that names none."""
+    if isinstance(command, ReportTaskResult | ClaimTask):
+        return command.workflow_instance_id
+    return command.workflow_id
+
+
+def tag_of(command: Command) -> str:
+    """Return the word that stands under `command` on the wire."""
+    return str(type(command).__struct_config__.tag)

@@ -1,0 +1,52 @@
+"""What a decision may know besides the state and the command.
+
+Holds the context and the port through which definitions come in. Must not load: all that a decision can need is there before
+it is asked for. Keeps the invariant that the same state, command and context give the same decision.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from engine.definitions import TaskDef, WorkflowDef
+from engine.ids import DefinitionHash
+
+
+class DefinitionSource(Protocol):
+    """The registered definitions, in memory. Look-ups by hash find every definition that was ever registered."""
+
+    def find_workflow(self, name: str, version: int | None) -> tuple[DefinitionHash, WorkflowDef] | None:
+        """Return a registered workflow definition, the newest version if None is asked for."""
+        ...
+
+    def workflow_at(self, definition_hash: DefinitionHash) -> WorkflowDef | None:
+        """Return the workflow definition with this content."""
+        ...
+
+    def find_task(self, name: str) -> tuple[DefinitionHash, TaskDef] | None:
+        """Return the registered definition of a task."""
+        ...
+
+    def task_at(self, definition_hash: DefinitionHash) -> TaskDef | None:
+        """Return the task definition with this content."""
+        ...
+
+
+class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds that keep one workflow from harming the others."""
+
+    tasks_max: int = 100_000
+    """Attempts in one run of one workflow."""
+    depth_max: int = 1_100
+    """Sub-workflows in one another."""
+    variables_bytes_max: int = 256 * 1024
+    """All variables of one workflow, as JSON. Source: Conductor's SET_VARIABLE."""
+
+
+class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
+    """`now_ms` is the decision's instant, epoch milliseconds; `noise` a number in [0, 1) drawn by the shell (retry jitter)."""
+
+    now_ms: int
+    definitions: DefinitionSource
+    limits: EngineLimits = EngineLimits()
+    noise: float = 0.0

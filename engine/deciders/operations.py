@@ -1,0 +1,133 @@
+"""Deciding about what people ask of a running workflow: pause, resume, terminate, skip.
+
+An operation that is not possible now is refused with the status that was found.
+Source: Conductor's `WorkflowExecutorOps`.
+"""
+
+from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
+from engine.context import DecideContext
+from engine.draft import Attempt, Draft
+from engine.ending import end_workflow, follow_failure, next_attempt
+from engine.events import TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
+from engine.graph import Graphs
+from engine.ids import TaskSeq
+from engine.model import EndedTask, WorkflowState
+from engine.rejections import Accepted, Decision, Rejected, RejectionCode
+from engine.status import TASK_UNSUCCESSFUL, TaskStatus, WorkflowStatus
+from engine.walk import notice_open_joins, settle
+
+
+def pause_workflow(
+    state: WorkflowState, command: PauseWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Stop scheduling. A workflow that is paused already stays so.
+
+    Rejects:
+        WORKFLOW_ENDED: there is nothing to pause any more.
+    """
+    del command
+    if state.is_terminal:
+        return _found(state, RejectionCode.WORKFLOW_ENDED, "pause", "RUNNING")
+    if state.status is WorkflowStatus.PAUSED:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    draft.emit(WorkflowPaused(at_ms=context.now_ms))
+    return draft.accept()
+
+
+def resume_workflow(
+    state: WorkflowState, command: ResumeWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Go on: what ended during the pause is followed by what it leads to.
+
+    Rejects:
+        WORKFLOW_NOT_PAUSED: it runs, or has ended.
+    """
+    del command
+    if state.status is not WorkflowStatus.PAUSED:
+        return _found(state, RejectionCode.WORKFLOW_NOT_PAUSED, "resume", "PAUSED")
+    draft = Draft(state, context, graphs.of(state.started))
+    held = state.held
+    draft.emit(WorkflowResumed(at_ms=context.now_ms))
+    for seq in held:
+        if draft.state.is_terminal:
+            break
+        _follow(draft, seq)
+    notice_open_joins(draft)
+    settle(draft)
+    return draft.accept()
+
+
+def terminate_workflow(
+    state: WorkflowState, command: TerminateWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """End the workflow as TERMINATED. One that FAILED or TIMED_OUT is rewritten; one that is TERMINATED stays.
+
+    Rejects:
+        WORKFLOW_ENDED: it is COMPLETED.
+    """
+    if state.status is WorkflowStatus.COMPLETED:
+        return _found(state, RejectionCode.WORKFLOW_ENDED, "terminate", "not COMPLETED")
+    if state.status is WorkflowStatus.TERMINATED:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    end_workflow(draft, WorkflowStatus.TERMINATED, command.reason or "")
+    return draft.accept()
+
+
+def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, graphs: Graphs) -> Decision:
+    """Record a task as SKIPPED before the walk comes to it; the walk then steps over it.
+
+    Rejects:
+        WORKFLOW_NOT_RUNNING: nothing will be scheduled.
+        TASK_NOT_FOUND: the definition has no such reference name.
+        TASK_ALREADY_SCHEDULED: it is too late.
+    """
+    if state.status is not WorkflowStatus.RUNNING:
+        return _found(
+            state, RejectionCode.WORKFLOW_NOT_RUNNING, f"skip {command.task_reference_name} of", "RUNNING"
+        )
+    draft = Draft(state, context, graphs.of(state.started))
+    ref = command.task_reference_name
+    node = draft.graph.nodes.get(ref)
+    if node is None:
+        reason = f"definition {state.started.name} of workflow {state.workflow_id} has no task {ref}"
+        return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
+    if state.task(ref) is not None:
+        reason = f"task {ref} of workflow {state.workflow_id} has been scheduled already"
+        return Rejected(code=RejectionCode.TASK_ALREADY_SCHEDULED, reason=reason)
+    seq = draft.next_seq()
+    draft.emit(
+        TaskScheduled(
+            at_ms=context.now_ms,
+            seq=seq,
+            ref=ref,
+            node=ref,
+            name=node.task.name,
+            type=node.task.name,
+            input=command.task_input or {},
+        )
+    )
+    draft.emit(
+        TaskEnded(at_ms=context.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=command.task_output or {})
+    )
+    return draft.accept()
+
+
+def _follow(draft: Draft, seq: TaskSeq) -> None:
+    """Do what the end of an attempt during the pause would have led to at once."""
+    task = draft.task(seq)
+    if not isinstance(task, EndedTask):
+        return
+    if task.status not in TASK_UNSUCCESSFUL:
+        draft.ended.append((seq, True))
+        return
+    attempt: Attempt | None = None
+    if not task.final:
+        attempt = next_attempt(draft, task, draft.graph.node(task.spec.node), task.status)
+    follow_failure(draft, seq, attempt)
+
+
+def _found(state: WorkflowState, code: RejectionCode, operation: str, expected: str) -> Rejected:
+    reason = f"cannot {operation} workflow {state.workflow_id}: it should be {expected} and is {state.status}"
+    return Rejected(code=code, reason=reason)

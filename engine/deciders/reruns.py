@@ -1,0 +1,101 @@
+"""Deciding about running an ended workflow again: retry what failed, or restart from the beginning.
+
+Source: Conductor's `WorkflowExecutorOps.retry`, `restart`.
+"""
+
+from engine.commands import RestartWorkflow, RetryWorkflow
+from engine.context import DecideContext
+from engine.deciders.start import workflow_timeout_ms
+from engine.draft import Attempt, Draft
+from engine.events import WorkflowReopened, WorkflowRestarted
+from engine.graph import Graphs, pinned_task_definitions
+from engine.model import EndedTask, WorkflowState
+from engine.rejections import Decision, Rejected, RejectionCode
+from engine.status import TASK_UNSUCCESSFUL, WorkflowStatus
+from engine.walk import settle
+
+
+def retry_workflow(
+    state: WorkflowState, command: RetryWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Give each task that ended unsuccessfully a further attempt; what was cancelled with them runs again too.
+
+    A workflow that TIMED_OUT with nothing to retry goes on with a fresh clock.
+
+    Rejects:
+        WORKFLOW_NOT_ENDED: it has not ended.
+        NOTHING_TO_RETRY: no task of it ended unsuccessfully.
+    """
+    del command
+    if not state.is_terminal:
+        reason = f"cannot retry workflow {state.workflow_id}: it should have ended and is {state.status}"
+        return Rejected(code=RejectionCode.WORKFLOW_NOT_ENDED, reason=reason)
+    failed = _newest_failures(state)
+    if not failed and state.status is not WorkflowStatus.TIMED_OUT:
+        reason = (
+            f"workflow {state.workflow_id} is {state.status} and none of its tasks failed: nothing to retry"
+        )
+        return Rejected(code=RejectionCode.NOTHING_TO_RETRY, reason=reason)
+    draft = Draft(state, context, graphs.of(state.started))
+    draft.emit(WorkflowReopened(at_ms=context.now_ms))
+    for task in failed:
+        draft.enter(
+            task.spec.node,
+            Attempt(
+                number=task.spec.attempt + 1, retry_of=task.spec.seq, first_scheduled_at_ms=context.now_ms
+            ),
+        )
+    settle(draft)
+    return draft.accept()
+
+
+def restart_workflow(
+    state: WorkflowState, command: RestartWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Begin again under the same id, by the same definitions or the newest ones.
+
+    Rejects:
+        WORKFLOW_NOT_ENDED: it has not ended.
+        WORKFLOW_NOT_RESTARTABLE: it is COMPLETED and its definition forbids it.
+        DEFINITION_NOT_FOUND: there is no newest definition of that name any more.
+    """
+    if not state.is_terminal:
+        reason = f"cannot restart workflow {state.workflow_id}: it should have ended and is {state.status}"
+        return Rejected(code=RejectionCode.WORKFLOW_NOT_ENDED, reason=reason)
+    started = state.started
+    definition = graphs.of(started).definition
+    content, embedded, pinned = started.definition_hash, started.definition, started.task_definition_hashes
+    if command.use_latest_definitions:
+        found = context.definitions.find_workflow(started.name, None)
+        if found is None:
+            reason = f"No such workflow found by name: {started.name}, any version"
+            return Rejected(code=RejectionCode.DEFINITION_NOT_FOUND, reason=reason)
+        content, definition = found
+        embedded, pinned = None, pinned_task_definitions(definition, context.definitions)
+    if state.status is WorkflowStatus.COMPLETED and not definition.restartable:
+        reason = f"workflow {state.workflow_id} is COMPLETED and its definition says restartable=false"
+        return Rejected(code=RejectionCode.WORKFLOW_NOT_RESTARTABLE, reason=reason)
+    again = WorkflowRestarted(
+        at_ms=context.now_ms,
+        version=definition.version,
+        definition_hash=content,
+        task_definition_hashes=pinned,
+        definition=embedded,
+        variables=state.variables,
+        timeout_ms=workflow_timeout_ms(definition),
+    )
+    draft = Draft(state, context, graphs.of(started))
+    draft.emit(again)
+    draft.graph = graphs.of(draft.state.started)
+    if draft.graph.first is not None:
+        draft.enter(draft.graph.first)
+    settle(draft)
+    return draft.accept()
+
+
+def _newest_failures(state: WorkflowState) -> list[EndedTask]:
+    """Return the newest attempt of each ref that ended unsuccessfully, JOINs last: they must see the others open."""
+    newest = (state.tasks[seq] for seq in state.latest.values())
+    failed = [task for task in newest if isinstance(task, EndedTask) and task.status in TASK_UNSUCCESSFUL]
+    failed.sort(key=lambda task: (task.spec.type == "JOIN", task.spec.seq))
+    return failed

@@ -1,0 +1,120 @@
+"""Deciding about time that has passed.
+
+A timer says only which attempt to look at; what is due is read from the state, so a stale or repeated timer does nothing.
+Source: Conductor's `DeciderService.checkTaskTimeout` and kin, without its polling.
+"""
+
+from engine.commands import EvaluateWorkflow, FireTimer
+from engine.context import DecideContext
+from engine.deadlines import DeadlineKind, deadlines, workflow_deadline_ms
+from engine.definitions import TaskDef, TaskTimeoutPolicy
+from engine.draft import Draft
+from engine.ending import definition_of, end_by_failure, end_workflow, fail, succeed
+from engine.events import TaskEnded, TaskReleased
+from engine.graph import Graphs
+from engine.ids import TaskSeq, child_workflow_id, task_id
+from engine.model import OpenTask, WorkflowState, open_tasks
+from engine.rejections import Accepted, Decision
+from engine.scheduling import start_task
+from engine.status import TaskStatus, WorkflowStatus
+from engine.walk import settle
+
+WORKFLOW_TIMER = TaskSeq(0)
+
+
+def fire_timer(state: WorkflowState, command: FireTimer, context: DecideContext, graphs: Graphs) -> Decision:
+    """Do what is due of one attempt, or of the workflow itself. Nothing due: no events."""
+    if state.is_terminal:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    if command.task_seq == WORKFLOW_TIMER:
+        _look_at_workflow(draft)
+    elif command.task_seq in state.tasks:
+        task = draft.open_task(command.task_seq)
+        if task is not None:
+            _look_at(draft, task)
+    settle(draft)
+    return draft.accept()
+
+
+def evaluate_workflow(
+    state: WorkflowState, command: EvaluateWorkflow, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Do whatever is due in the workflow."""
+    del command
+    if state.is_terminal:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    _look_at_workflow(draft)
+    for before in open_tasks(state):
+        if draft.state.is_terminal:
+            break
+        task = draft.open_task(before.spec.seq)
+        if task is not None:
+            _look_at(draft, task)
+    settle(draft)
+    return draft.accept()
+
+
+def _look_at_workflow(draft: Draft) -> None:
+    deadline_ms = workflow_deadline_ms(draft.state)
+    if deadline_ms is not None and deadline_ms <= draft.now_ms:
+        bound = draft.state.started.timeout_ms // 1000
+        end_workflow(draft, WorkflowStatus.TIMED_OUT, f"Workflow timed out after {bound} seconds.")
+
+
+def _look_at(draft: Draft, task: OpenTask) -> None:
+    if draft.state.status is WorkflowStatus.PAUSED:
+        return  # resuming arms every timer anew
+    for kind, at_ms in deadlines(task):
+        if at_ms <= draft.now_ms and _act(draft, task, kind):
+            return
+
+
+def _act(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
+    """Do what one passed deadline asks for and tell whether the attempt needs no further look."""
+    seq = task.spec.seq
+    match kind:
+        case DeadlineKind.RELEASE:
+            _release(draft, task)
+        case DeadlineKind.WAKE:
+            succeed(draft, seq, task.progress.output)
+        case DeadlineKind.RESPONSE_TIMEOUT:
+            seconds = task.spec.timeouts.response_ms // 1000
+            worker = task.progress.worker_id
+            reason = f"responseTimeout: {seconds} s without a word from worker {worker!r} on task {_name(draft, task)}"
+            fail(draft, seq, TaskStatus.TIMED_OUT, reason)
+        case _:
+            return _time_out(draft, task, kind)
+    return True
+
+
+def _release(draft: Draft, task: OpenTask) -> None:
+    seq = task.spec.seq
+    draft.emit(TaskReleased(at_ms=draft.now_ms, seq=seq))
+    if task.spec.dispatch == "http":
+        start_task(draft, seq)
+    elif task.spec.dispatch == "child":
+        start_task(draft, seq, child_id=child_workflow_id(draft.state.workflow_id, seq))
+
+
+def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
+    """Follow the task's timeout policy."""
+    definition = definition_of(draft, task, draft.graph.node(task.spec.node))
+    policy = (definition or TaskDef(name=task.spec.name)).timeout_policy
+    reason = f"{kind.value} of task {_name(draft, task)} is over (policy {policy})"
+    match policy:
+        case TaskTimeoutPolicy.ALERT_ONLY:
+            return False
+        case TaskTimeoutPolicy.RETRY:
+            fail(draft, task.spec.seq, TaskStatus.TIMED_OUT, reason)
+        case TaskTimeoutPolicy.TIME_OUT_WF:
+            draft.emit(
+                TaskEnded(at_ms=draft.now_ms, seq=task.spec.seq, status=TaskStatus.TIMED_OUT, reason=reason)
+            )
+            end_by_failure(draft, draft.task(task.spec.seq))
+    return True
+
+
+def _name(draft: Draft, task: OpenTask) -> str:
+    return f"{task.spec.ref} ({task_id(draft.state.workflow_id, task.spec.seq)})"

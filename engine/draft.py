@@ -1,0 +1,87 @@
+"""A decision in the making.
+
+Holds the one mutable thing of the engine: the state as it will be, the events that lead there, and what the walk has still to
+visit. Must not hold rules. Keeps the invariant that `state` is always the fold of what came before and `events`.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from engine.applier import apply
+from engine.context import DecideContext
+from engine.events import Event
+from engine.graph import Graph
+from engine.ids import RefName, TaskSeq
+from engine.model import EndedTask, OpenTask, Task, WorkflowState
+from engine.rejections import Accepted
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempt of a task is to be scheduled, and when. The first has number 0 and replaces nothing."""
+
+    number: int = 0
+    retry_of: TaskSeq | None = None
+    first_scheduled_at_ms: int = 0
+    delay_ms: int = 0
+
+
+FIRST_ATTEMPT: Final = Attempt()
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """A task of the definition that the walk has still to enter."""
+
+    ref: RefName
+    attempt: Attempt = FIRST_ATTEMPT
+
+
+class Draft:
+    """The working copy of one decision. Lives no longer than the call of `decide`."""
+
+    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "state")
+
+    def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
+        """Begin with the state that the command found."""
+        self.state = state
+        self.context = context
+        self.graph = graph
+        self.events: list[Event] = []
+        self.entries: deque[Visit] = deque()
+        """What the walk has still to enter."""
+        self.ended: deque[tuple[TaskSeq, bool]] = deque()
+        """Attempts that ended for good, and whether the walk goes on to what follows them in the definition."""
+        self.joins: dict[TaskSeq, None] = {}
+        """JOINs that may have become complete, in the order in which they were noticed."""
+
+    @property
+    def now_ms(self) -> int:
+        """The instant of the decision."""
+        return self.context.now_ms
+
+    def emit(self, event: Event) -> None:
+        """Add an event and apply it."""
+        self.state = apply(self.state, event)
+        self.events.append(event)
+
+    def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT) -> None:
+        """Let the walk enter a task of the definition, after what already waits."""
+        self.entries.append(Visit(ref=ref, attempt=attempt))
+
+    def next_seq(self) -> TaskSeq:
+        """Return the number that the next attempt gets."""
+        return TaskSeq(self.state.last_seq + 1)
+
+    def task(self, seq: TaskSeq) -> Task:
+        """Return an attempt as it now is."""
+        return self.state.tasks[seq]
+
+    def open_task(self, seq: TaskSeq) -> OpenTask | None:
+        """Return an attempt if it is still open."""
+        task = self.state.tasks[seq]
+        return None if isinstance(task, EndedTask) else task
+
+    def accept(self) -> Accepted:
+        """Return the finished decision."""
+        return Accepted(events=tuple(self.events), state=self.state)

@@ -1,0 +1,50 @@
+"""Effects: what the shell must do once a decision is in the log.
+
+Holds the shapes only; `engine.outward` derives them from events. Must not perform anything. Keeps the invariant that an effect
+may be done twice without harm: each names ids from which its receiver recognises a repetition.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from engine.commands import Command
+from engine.ids import TaskSeq
+
+
+class DispatchTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand an attempt to whoever does it: the queue of its type, or a built-in worker."""
+
+    seq: TaskSeq
+
+
+class RetractTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget an attempt that was dispatched and has ended without its worker."""
+
+    seq: TaskSeq
+
+
+class ArmTimer(msgspec.Struct, frozen=True, kw_only=True):
+    """Fire at `due_at_ms`; replaces the timer of the same attempt. Attempt 0 is the workflow's own timeout."""
+
+    seq: TaskSeq
+    due_at_ms: int
+
+
+class DisarmTimer(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget the timer of an attempt."""
+
+    seq: TaskSeq
+
+
+class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Append a command for another workflow: start a child, end a child, tell a parent."""
+
+    command: Command
+
+
+class AnnounceOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish how the workflow ended."""
+
+
+Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | AnnounceOutcome

@@ -1,0 +1,245 @@
+"""Events: what was decided. They are for ever.
+
+Holds the shapes only; what an event changes is in `engine.appliers`. Fields are only ever added, with defaults; a changed
+meaning is a new event. Keeps the invariant that a workflow's state is nothing but the fold of its events: no event needs a
+definition, a clock or another workflow to be applied.
+
+Instants are `at_ms`, epoch milliseconds of the decision. `seq` names an attempt within its workflow.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from engine.commands import Parent
+from engine.ids import DefinitionHash, RefName, TaskSeq, WorkflowId
+from engine.json_value import JsonObject
+from engine.status import TaskStatus, WorkflowStatus
+
+
+class _Event(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="event"):
+    """How every event is spelt."""
+
+
+class WorkflowStarted(_Event, frozen=True, kw_only=True, tag="workflow_started"):
+    """A workflow began. `definition_hash` and `task_definition_hashes` name what it runs by, for ever.
+
+    `graph_key` names all of them together. `definition` stands here only when it came with the start request and was never
+    registered. `sub_workflow_versions` holds, for sub-workflows named without a version, the one that was the newest.
+    """
+
+    at_ms: int
+    workflow_id: WorkflowId
+    name: str
+    version: int
+    definition_hash: DefinitionHash
+    task_definition_hashes: dict[str, DefinitionHash] = {}
+    graph_key: str = ""
+    sub_workflow_versions: dict[str, int] = {}
+    definition: JsonObject | None = None
+    input: JsonObject = {}
+    variables: JsonObject = {}
+    correlation_id: str = ""
+    priority: int = 0
+    task_to_domain: dict[str, str] = {}
+    created_by: str = ""
+    trigger: str = ""
+    idempotency_key: str = ""
+    parent: Parent | None = None
+    timeout_ms: int = 0
+    generated_id: bool = False
+
+
+class WorkflowPaused(_Event, frozen=True, kw_only=True, tag="workflow_paused"):
+    """Nothing new is scheduled until the workflow is resumed."""
+
+    at_ms: int
+
+
+class WorkflowResumed(_Event, frozen=True, kw_only=True, tag="workflow_resumed"):
+    """The workflow goes on after a pause; its timeout started anew."""
+
+    at_ms: int
+
+
+class WorkflowEnded(_Event, frozen=True, kw_only=True, tag="workflow_ended"):
+    """The workflow reached a terminal status. `failed_seq` is the attempt that brought it down, if one did."""
+
+    at_ms: int
+    status: WorkflowStatus
+    output: JsonObject = {}
+    reason: str = ""
+    failed_refs: tuple[RefName, ...] = ()
+    failed_names: tuple[str, ...] = ()
+    failed_seq: TaskSeq | None = None
+
+
+class WorkflowReopened(_Event, frozen=True, kw_only=True, tag="workflow_reopened"):
+    """A terminal workflow runs again, keeping its tasks: it is retried, or a child of it is. Its timeout started anew."""
+
+    at_ms: int
+
+
+class WorkflowRestarted(_Event, frozen=True, kw_only=True, tag="workflow_restarted"):
+    """A terminal workflow runs again from its beginning: the tasks of its earlier run are gone from the state."""
+
+    at_ms: int
+    version: int
+    definition_hash: DefinitionHash
+    task_definition_hashes: dict[str, DefinitionHash] = {}
+    graph_key: str = ""
+    sub_workflow_versions: dict[str, int] = {}
+    definition: JsonObject | None = None
+    variables: JsonObject = {}
+    timeout_ms: int = 0
+
+
+class VariablesSet(_Event, frozen=True, kw_only=True, tag="variables_set"):
+    """These workflow variables have new values; the others keep theirs."""
+
+    at_ms: int
+    variables: JsonObject
+
+
+class TaskTimeouts(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The time that an attempt has. 0 means no bound. `total_ms` runs from the first attempt's scheduling."""
+
+    run_ms: int = 0
+    response_ms: int = 0
+    poll_ms: int = 0
+    total_ms: int = 0
+
+
+class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
+    """An attempt of a task exists. It stays in the state as the task's identity; see `engine.model`.
+
+    `ref` carries the loop suffix, `node` is the reference name in the definition. `scope` is the ref of the innermost FORK
+    or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself. `due_at_ms` > `at_ms` means that it may begin
+    only then. `dispatch` names who does it, in the words of `engine.dispatch`.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    ref: RefName
+    node: RefName
+    name: str
+    type: str
+    dispatch: str = ""
+    attempt: int = 0
+    iteration: int = 0
+    scope: RefName = RefName("")
+    opens_scope: bool = False
+    input: JsonObject = {}
+    domain: str = ""
+    queue_key: str | None = None
+    join_on: tuple[RefName, ...] = ()
+    awaits_scope: RefName = RefName("")
+    due_at_ms: int = 0
+    wakes_at_ms: int = 0
+    first_scheduled_at_ms: int = 0
+    retry_of: TaskSeq | None = None
+    timeouts: TaskTimeouts = TaskTimeouts()
+    dynamic_definition_hash: DefinitionHash | None = None
+
+
+class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):
+    """The delay of a scheduled attempt is over: it may be handed out."""
+
+    at_ms: int
+    seq: TaskSeq
+
+
+class TaskStarted(_Event, frozen=True, kw_only=True, tag="task_started"):
+    """An attempt is being worked on: by a worker, or by the engine itself (WAIT, JOIN, SUB_WORKFLOW)."""
+
+    at_ms: int
+    seq: TaskSeq
+    worker_id: str = ""
+    child_id: WorkflowId | None = None
+
+
+class LeaseExtended(_Event, frozen=True, kw_only=True, tag="lease_extended"):
+    """The worker says it is alive: the response timeout runs anew."""
+
+    at_ms: int
+    seq: TaskSeq
+
+
+class TaskPostponed(_Event, frozen=True, kw_only=True, tag="task_postponed"):
+    """The worker reported progress and gave the attempt back: it is handed out again at `due_at_ms`."""
+
+    at_ms: int
+    seq: TaskSeq
+    output: JsonObject = {}
+    worker_id: str = ""
+    reason: str = ""
+    due_at_ms: int = 0
+    callback_after_seconds: int = 0
+
+
+class TaskOutputUpdated(_Event, frozen=True, kw_only=True, tag="task_output_updated"):
+    """A task that no worker holds (WAIT, HUMAN, HTTP, SUB_WORKFLOW) has a new output, and is still open.
+
+    `answered`: Podium has done its part, an HTTP request; somebody else ends the task.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    output: JsonObject = {}
+    answered: bool = False
+
+
+class TaskEnded(_Event, frozen=True, kw_only=True, tag="task_ended"):
+    """An attempt reached a terminal status. `final`: no further attempt follows it.
+
+    `gather`: the output is not in the event; it is the outputs of the refs that a JOIN awaited, taken from the state.
+    `held`: the workflow was paused; what follows from this end is decided when it is resumed.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    status: TaskStatus
+    output: JsonObject = {}
+    reason: str = ""
+    worker_id: str = ""
+    final: bool = True
+    gather: bool = False
+    held: bool = False
+
+
+class ResultIgnored(_Event, frozen=True, kw_only=True, tag="result_ignored"):
+    """A report for an attempt came too late, or came twice. It changed nothing; the reason is kept."""
+
+    at_ms: int
+    seq: TaskSeq
+    status: TaskStatus
+    reason: str
+
+
+class ChildTerminationRequested(_Event, frozen=True, kw_only=True, tag="child_termination_requested"):
+    """The sub-workflow of a task that has ended without it shall end too."""
+
+    at_ms: int
+    seq: TaskSeq
+    child_id: WorkflowId
+    reason: str
+
+
+Event: TypeAlias = (
+    WorkflowStarted
+    | WorkflowPaused
+    | WorkflowResumed
+    | WorkflowEnded
+    | WorkflowReopened
+    | WorkflowRestarted
+    | VariablesSet
+    | TaskScheduled
+    | TaskReleased
+    | TaskStarted
+    | LeaseExtended
+    | TaskPostponed
+    | TaskOutputUpdated
+    | TaskEnded
+    | ResultIgnored
+    | ChildTerminationRequested
+)

@@ -1,0 +1,63 @@
+"""Ids: distinct types for distinct things, and how one is derived from another.
+
+Must not draw random numbers: a repeated decision derives the same ids, so a repeated effect is recognised. Keeps the
+invariant that a task id names its workflow: whoever holds a task id can find the partition that owns it.
+"""
+
+import hashlib
+from typing import Final, NewType
+
+WorkflowId = NewType("WorkflowId", str)
+TaskId = NewType("TaskId", str)
+TaskSeq = NewType("TaskSeq", int)
+RefName = NewType("RefName", str)
+DefinitionHash = NewType("DefinitionHash", str)
+
+WORKFLOW_ID_CHARS_MAX: Final = 200
+"""Longer ids help nobody and must fit, with a task's number, into topic keys, file names and URLs."""
+
+_ITERATION_MARK: Final = "__"
+_ID_PUNCTUATION: Final = frozenset("-_.:@+=")
+
+
+def task_id(workflow: WorkflowId, seq: TaskSeq) -> TaskId:
+    """Return the id of the attempt that a workflow scheduled as its `seq`-th.
+
+    Numbers are never used twice in a workflow, also not after a restart, so a late result of an earlier run can never be
+    taken for one of the present run.
+    """
+    return TaskId(f"{workflow}~{seq}")
+
+
+def parse_task_id(text: str) -> tuple[WorkflowId, TaskSeq] | None:
+    """Return the workflow and the number that a task id names, or None if it is not a task id of Podium."""
+    workflow, mark, seq = text.rpartition("~")
+    if not mark or not workflow or not (seq.isascii() and seq.isdigit()) or len(seq) > 12:
+        return None
+    return WorkflowId(workflow), TaskSeq(int(seq))
+
+
+def iteration_ref(ref: RefName, iteration: int) -> RefName:
+    """Return the reference name of a task in the given pass of a loop; pass 0 means outside of any loop."""
+    return RefName(f"{ref}{_ITERATION_MARK}{iteration}") if iteration else ref
+
+
+def child_workflow_id(parent: WorkflowId, seq: TaskSeq) -> WorkflowId:
+    """Return the id of the sub-workflow that an attempt starts: the same attempt always meets the same child."""
+    return derived_workflow_id(f"child\0{parent}\0{seq}")
+
+
+def derived_workflow_id(seed: str) -> WorkflowId:
+    """Return a UUID-shaped id that depends on nothing but `seed` (version 8 of RFC 9562: vendor-specific)."""
+    digest = bytearray(hashlib.blake2b(seed.encode(), digest_size=16).digest())
+    digest[6] = (digest[6] & 0x0F) | 0x80
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    text = digest.hex()
+    return WorkflowId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def is_workflow_id(text: str) -> bool:
+    """Tell whether a text may be a workflow id: letters, digits and `-_.:@+=`, at most 200 characters."""
+    return 0 < len(text) <= WORKFLOW_ID_CHARS_MAX and all(
+        (char.isascii() and char.isalnum()) or char in _ID_PUNCTUATION for char in text
+    )

@@ -1,0 +1,84 @@
+"""What `${…}` sees: the workflow and its tasks as JSON documents.
+
+Holds the documents of one state, built when asked for. Must not resolve paths (see `engine.expressions.references`). Keeps the
+invariant that a look-up costs the same however many tasks there are.
+
+Source: Conductor's `ParametersUtils.getTaskInputV2`.
+"""
+
+from engine.expressions.references import MISSING, Missing
+from engine.ids import RefName
+from engine.json_value import JsonObject, JsonValue
+from engine.model import EndedTask, Task, WorkflowState, id_of, status_of
+
+
+class StateLookup:
+    """The roots that expressions of one workflow may name, at one moment."""
+
+    __slots__ = ("_documents", "_state")
+
+    def __init__(self, state: WorkflowState) -> None:
+        """Look at a state; it does not change while this object is used."""
+        self._state = state
+        self._documents: dict[str, JsonObject] = {}
+
+    def root(self, name: str) -> JsonValue | Missing:
+        """Return the document that a first path segment names: `workflow`, or the newest attempt of a ref."""
+        document = self._documents.get(name)
+        if document is not None:
+            return document
+        if name == "workflow":
+            document = workflow_document(self._state)
+        else:
+            task = self._state.task(RefName(name))
+            if task is None:
+                return MISSING
+            document = task_document(self._state, task)
+        self._documents[name] = document
+        return document
+
+
+def workflow_document(state: WorkflowState) -> JsonObject:
+    """Return what `${workflow.…}` sees."""
+    started = state.started
+    parent = started.parent
+    return {
+        "input": started.input,
+        "output": state.output,
+        "status": state.status.value,
+        "workflowId": state.workflow_id,
+        "parentWorkflowId": None if parent is None else parent.workflow_id,
+        "parentWorkflowTaskId": None if parent is None else f"{parent.workflow_id}~{parent.task_seq}",
+        "workflowType": started.name,
+        "version": started.version,
+        "correlationId": started.correlation_id or None,
+        "reasonForIncompletion": state.reason or None,
+        "schemaVersion": 2,
+        "variables": state.variables,
+    }
+
+
+def task_document(state: WorkflowState, task: Task) -> JsonObject:
+    """Return what `${ref.…}` sees."""
+    spec = task.spec
+    progress = task.progress
+    return {
+        "input": spec.input,
+        "output": progress.output,
+        "taskType": spec.type,
+        "status": status_of(task).value,
+        "referenceTaskName": spec.ref,
+        "retryCount": spec.attempt,
+        "correlationId": state.started.correlation_id or None,
+        "pollCount": progress.poll_count,
+        "taskDefName": spec.name,
+        "scheduledTime": spec.at_ms,
+        "startTime": progress.started_at_ms,
+        "endTime": task.ended_at_ms if isinstance(task, EndedTask) else 0,
+        "workflowInstanceId": state.workflow_id,
+        "taskId": id_of(state, task),
+        "reasonForIncompletion": progress.reason or None,
+        "callbackAfterSeconds": progress.callback_after_seconds,
+        "workerId": progress.worker_id or None,
+        "iteration": spec.iteration,
+    }

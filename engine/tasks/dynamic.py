@@ -1,0 +1,51 @@
+"""DYNAMIC: its input says which task it is.
+
+`dynamicTaskNameParam` names the input key that holds the name of a worker's task, or of a built-in type.
+Source: Conductor's `DynamicTaskMapper`.
+"""
+
+from msgspec.structs import replace
+
+from engine.draft import Attempt, Draft
+from engine.ending import end_workflow
+from engine.graph import Node
+from engine.ids import DefinitionHash
+from engine.inputs import task_input
+from engine.status import WorkflowStatus
+from engine.tasks import http, human, noop, set_variable, sub_workflow, wait
+from engine.tasks.simple import schedule_worker_task
+
+_BUILT_IN = {
+    "HTTP": http.schedule,
+    "HUMAN": human.schedule,
+    "NOOP": noop.schedule,
+    "SET_VARIABLE": set_variable.schedule,
+    "SUB_WORKFLOW": sub_workflow.schedule,
+    "WAIT": wait.schedule,
+}
+"""The built-in types that need nothing but an input: the others need a place in the definition."""
+
+
+def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
+    """Schedule whatever the input names. No name ends the workflow: nothing sensible can follow."""
+    parameter = node.task.dynamic_task_name_param or ""
+    name = task_input(draft, node.task, None).get(parameter)
+    if not isinstance(name, str) or not name:
+        reason = (
+            f"Cannot map a dynamic task: input {parameter!r} of {node.ref} should name a task and is {name!r}"
+        )
+        end_workflow(draft, WorkflowStatus.FAILED, reason)
+        return
+    built_in = _BUILT_IN.get(name)
+    if built_in is not None:
+        built_in(draft, replace(node, task=replace(node.task, type=name)), attempt)
+        return
+    found = draft.context.definitions.find_task(name)
+    schedule_worker_task(
+        draft,
+        node,
+        attempt,
+        name=name,
+        definition=None if found is None else found[1],
+        dynamic_definition_hash=DefinitionHash("") if found is None else found[0],
+    )

@@ -1,0 +1,15 @@
+"""HUMAN: waits until somebody completes it. Source: Conductor's `HumanTaskMapper`."""
+
+from engine.deadlines import engine_timeouts
+from engine.draft import Attempt, Draft
+from engine.graph import Node
+from engine.inputs import task_input
+from engine.scheduling import schedule_task, start_task
+
+
+def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
+    """Begin to wait."""
+    definition = node.task_definition
+    given = task_input(draft, node.task, definition)
+    seq = schedule_task(draft, node, attempt, task_input=given, timeouts=engine_timeouts(definition))
+    start_task(draft, seq)

@@ -1,0 +1,61 @@
+"""The one list of task types.
+
+Holds the table from Conductor's type names to their behaviour. Must not hold rules. Keeps the invariant that a name which is not
+in the table is a worker's task: its type is its own name.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.commands import ReportTaskResult
+from engine.draft import Attempt, Draft
+from engine.graph import Node
+from engine.model import OpenTask
+from engine.tasks import (
+    decision,
+    dynamic,
+    fork_join,
+    http,
+    human,
+    join,
+    noop,
+    set_variable,
+    simple,
+    sub_workflow,
+    switch,
+    terminate,
+    wait,
+)
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task type does. `on_update` is None where nobody outside has anything to report on an open attempt."""
+
+    schedule: Callable[[Draft, Node, Attempt], None]
+    on_update: Callable[[Draft, OpenTask, ReportTaskResult], None] | None = None
+
+
+WORKER: Final = Behaviour(schedule=simple.schedule, on_update=simple.on_update)
+
+TASK_TYPES: Final[dict[str, Behaviour]] = {
+    "DECISION": Behaviour(schedule=decision.schedule),
+    "DYNAMIC": Behaviour(schedule=dynamic.schedule, on_update=simple.on_update),
+    "FORK_JOIN": Behaviour(schedule=fork_join.schedule),
+    "HTTP": Behaviour(schedule=http.schedule, on_update=http.on_update),
+    "HUMAN": Behaviour(schedule=human.schedule, on_update=wait.on_update),
+    "JOIN": Behaviour(schedule=join.schedule),
+    "NOOP": Behaviour(schedule=noop.schedule),
+    "SET_VARIABLE": Behaviour(schedule=set_variable.schedule),
+    "SIMPLE": WORKER,
+    "SUB_WORKFLOW": Behaviour(schedule=sub_workflow.schedule, on_update=wait.on_update),
+    "SWITCH": Behaviour(schedule=switch.schedule),
+    "TERMINATE": Behaviour(schedule=terminate.schedule),
+    "WAIT": Behaviour(schedule=wait.schedule, on_update=wait.on_update),
+}
+
+
+def behaviour_of(task_type: str) -> Behaviour:
+    """Return the behaviour of a type; that of a worker's task for a name which is no built-in type."""
+    return TASK_TYPES.get(task_type, WORKER)

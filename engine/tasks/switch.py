@@ -1,0 +1,103 @@
+"""SWITCH: takes the case that its expression names, else the default.
+
+`value-param` names an input key; `javascript` evaluates an expression over the input (`$`). A case that is there with an empty
+list means: do nothing. Source: Conductor's `SwitchTaskMapper`.
+"""
+
+from collections.abc import Sequence
+
+from engine.definitions import WorkflowTask
+from engine.draft import Attempt, Draft
+from engine.ending import fail, succeed
+from engine.errors import ExpressionError
+from engine.expressions.simple import EvaluationFailed, NotSimple, evaluate, text_of
+from engine.graph import Node
+from engine.inputs import task_input
+from engine.json_value import JsonObject, JsonValue
+from engine.scheduling import schedule_task
+from engine.status import TaskStatus
+
+
+def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
+    """Evaluate, end the SWITCH and enter the chosen case, or go on behind the SWITCH if that is empty."""
+    task = node.task
+    given = task_input(draft, task, None)
+    try:
+        case = selected_case(task, given)
+    except ExpressionError as error:
+        refuse(draft, node, attempt, given, str(error))
+        return
+    branch = task.decision_cases.get(case)
+    take(
+        draft,
+        node,
+        attempt,
+        given={**given, "case": case},
+        branch=task.default_case if branch is None else branch,
+        output={"evaluationResult": [case], "selectedCase": case},
+    )
+
+
+def selected_case(task: WorkflowTask, given: JsonObject) -> str:
+    """Return the case key: the value of the expression as text (null is `null`).
+
+    Raises:
+        ExpressionError: the expression cannot be evaluated, or the evaluator is unknown.
+    """
+    expression = task.expression or ""
+    if task.evaluator_type == "value-param":
+        return case_of(given.get(expression))
+    if task.evaluator_type in {"javascript", "graaljs"}:
+        return case_of(evaluated(expression, given))
+    message = f"evaluatorType of {task.task_reference_name} is {task.evaluator_type!r}; known: value-param, javascript"
+    raise ExpressionError(message)
+
+
+def evaluated(expression: str, given: JsonObject) -> JsonValue:
+    """Return the value of an expression over a task's input.
+
+    Raises:
+        ExpressionError: it cannot be evaluated; says why.
+    """
+    try:
+        return evaluate(expression, given)
+    except (NotSimple, EvaluationFailed) as error:
+        message = f"the expression {expression!r} cannot be evaluated: {error}"
+        raise ExpressionError(message) from error
+
+
+def case_of(value: JsonValue) -> str:
+    """Return the case key that a value selects.
+
+    Raises:
+        ExpressionError: the value cannot be turned into text.
+    """
+    try:
+        return text_of(value)
+    except EvaluationFailed as error:
+        message = f"the value has no text: {error}"
+        raise ExpressionError(message) from error
+
+
+def take(
+    draft: Draft,
+    node: Node,
+    attempt: Attempt,
+    *,
+    given: JsonObject,
+    branch: Sequence[WorkflowTask],
+    output: JsonObject,
+) -> None:
+    """End the task with its output and enter the branch."""
+    if branch:
+        given = {**given, "hasChildren": "true"}
+    seq = schedule_task(draft, node, attempt, task_input=given)
+    succeed(draft, seq, output, walk_on=not branch)
+    if branch:
+        draft.enter(branch[0].task_reference_name)
+
+
+def refuse(draft: Draft, node: Node, attempt: Attempt, given: JsonObject, reason: str) -> None:
+    """End the task unsuccessfully because of its expression; the same expression would only fail again."""
+    seq = schedule_task(draft, node, attempt, task_input=given)
+    fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, reason)

@@ -1,0 +1,107 @@
+"""The rules of workflow definitions.
+
+Holds `validate_workflow`: names, reference names, what each task needs, and the definitions within the
+definition. Must not look up other definitions: whether a sub-workflow exists is known only when it starts.
+Keeps the invariant that a definition which passes can be compiled and walked.
+
+Source: conductor-common `WorkflowDef`, `TaskReferenceNameUniqueConstraint`; stricter where Conductor fails at
+run time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from engine.definitions import WorkflowDef, WorkflowTask
+from engine.ids import RefName
+from engine.json_value import JsonValue
+from engine.validation.joins import join_violations
+from engine.validation.references import template_violations
+from engine.validation.task_definition import validate_task
+from engine.validation.task_types import SERVED_TASK_TYPES, type_violations
+from engine.validation.violations import Violation, member, minimum_violations, name_violations
+from engine.validation.walk import Placed, place
+
+
+def validate_workflow(
+    definition: WorkflowDef, *, known_task_types: frozenset[str] = SERVED_TASK_TYPES
+) -> tuple[Violation, ...]:
+    """Return every rule that a workflow definition breaks, in the order of the document.
+
+    `known_task_types` are the built-in types that are served; a name that is no built-in type is a worker's
+    task.
+    """
+    return tuple(_definition(definition, path="", depth=0, known_task_types=known_task_types))
+
+
+def _definition(
+    definition: WorkflowDef, *, path: str, depth: int, known_task_types: frozenset[str]
+) -> Iterator[Violation]:
+    yield from name_violations(member(path, "name"), definition.name, of="the name of a workflow")
+    yield from minimum_violations(member(path, "version"), definition.version, 1, of="version")
+    seconds = definition.timeout_seconds
+    yield from minimum_violations(member(path, "timeoutSeconds"), seconds, 0, of="timeoutSeconds")
+    tasks_path = member(path, "tasks")
+    if not definition.tasks:
+        yield Violation(path=tasks_path, message="a workflow needs at least one task")
+    placed, too_deep = place(definition.tasks, path=tasks_path, depth=depth)
+    yield from too_deep
+    by_ref: dict[RefName, int] = {}
+    for found in placed:
+        by_ref.setdefault(found.task.task_reference_name, found.index)
+    for found in placed:
+        yield from _task(found, placed, by_ref, known_task_types)
+    yield from join_violations(placed, by_ref)
+    outputs = member(path, "outputParameters")
+    yield from template_violations(outputs, definition.output_parameters, by_ref)
+
+
+def _task(
+    found: Placed, placed: Sequence[Placed], by_ref: Mapping[RefName, int], known_task_types: frozenset[str]
+) -> Iterator[Violation]:
+    task, path = found.task, found.path
+    ref, ref_path = task.task_reference_name, f"{path}.taskReferenceName"
+    yield from name_violations(f"{path}.name", task.name, of="the name of a task")
+    yield from name_violations(ref_path, ref, of="a reference name")
+    first = by_ref[ref]
+    if first != found.index:
+        message = f"reference names are unique in a workflow; {ref!r} is also the one of {placed[first].path}"
+        yield Violation(path=ref_path, message=message, invalid_value=ref)
+    yield from minimum_violations(f"{path}.startDelay", task.start_delay, 0, of="startDelay")
+    yield from minimum_violations(f"{path}.retryCount", task.retry_count, 0, of="retryCount")
+    yield from type_violations(found, known_task_types)
+    for key, template in _templates(task):
+        yield from template_violations(f"{path}.{key}", template, by_ref)
+    if task.task_definition is not None:
+        yield from validate_task(task.task_definition, path=f"{path}.taskDefinition")
+    yield from _embedded(found, known_task_types)
+
+
+def _templates(task: WorkflowTask) -> Iterator[tuple[str, JsonValue]]:
+    """Yield the parts of a task in which expressions are resolved."""
+    yield "inputParameters", task.input_parameters
+    if task.items is not None:
+        yield "items", task.items
+    parameters = task.sub_workflow_param
+    if parameters is None:
+        return
+    yield "subWorkflowParam.name", parameters.name
+    yield "subWorkflowParam.taskToDomain", parameters.task_to_domain
+    yield "subWorkflowParam.priority", parameters.priority
+    yield "subWorkflowParam.idempotencyKey", parameters.idempotency_key
+    if isinstance(parameters.workflow_definition, str):
+        yield "subWorkflowParam.workflowDefinition", parameters.workflow_definition
+
+
+def _embedded(found: Placed, known_task_types: frozenset[str]) -> Iterator[Violation]:
+    """Yield what is wrong with the definition that stands within a SUB_WORKFLOW; its expressions are its own."""
+    parameters = found.task.sub_workflow_param
+    if parameters is None or not isinstance(parameters.workflow_definition, dict):
+        return
+    path = f"{found.path}.subWorkflowParam.workflowDefinition"
+    try:
+        definition = msgspec.convert(parameters.workflow_definition, WorkflowDef, strict=False)
+    except msgspec.ValidationError as error:
+        yield Violation(path=path, message=str(error))
+        return
+    yield from _definition(definition, path=path, depth=found.depth + 1, known_task_types=known_task_types)
