@@ -1,0 +1,10 @@
+"""The log on Kafka.
+
+Holds every use of aiokafka there is. Must not leak a type of it. Keeps the port's promises through the loss
+of brokers and leaders.
+"""
+
+from streams.kafka.log import KafkaLog
+from streams.kafka.settings import KafkaSecurity, KafkaSettings
+
+__all__ = ["KafkaLog", "KafkaSecurity", "KafkaSettings"]
