@@ -1,0 +1,27 @@
+"""Which worker takes from which partition of a type's queue.
+
+Holds the arithmetic only: rendezvous hashing of the workers seen lately over the partitions. Must not know a task. Keeps the
+invariant that, while the same workers poll, a key always meets the same worker, and that a worker that comes or goes moves only its
+share of the keys.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+SEEN_LATELY_MS: Final = 15_000
+"""A long poll lasts at most 5 s; a worker that has not come back for three of them is gone."""
+
+
+def partition_of_key(key: str, partitions: int) -> int:
+    """Return the queue partition of an affinity key."""
+    return _hash(key) % partitions
+
+
+def winner(partition: int, workers: Iterable[str]) -> str | None:
+    """Return the worker that a partition belongs to, None if there are no workers."""
+    return max(workers, key=lambda worker: (_hash(f"{partition}\0{worker}"), worker), default=None)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,132 @@
+"""Rows of the history from states and events.
+
+Pure: the same state gives the same row, whoever makes it and however often; that is what makes a repeated batch harmless. Must not
+know the store. Keeps the order of the columns of `schema`, to which each function's result belongs.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from engine.events import Event, WorkflowStarted
+from engine.ids import WorkflowId, task_id
+from engine.json_value import JsonObject
+from engine.model import EndedTask, Task, WorkflowState, status_of
+
+Row: TypeAlias = tuple[object, ...]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def json_text(value: Any) -> str:  # noqa: ANN401 (any JSON value or event)
+    """Return the JSON of a value as text."""
+    return _encode(value).decode()
+
+
+def tag_of_event(event: Event) -> str:
+    """Return the word that stands under `event` on the wire."""
+    return str(type(event).__struct_config__.tag)
+
+
+def event_row(  # noqa: PLR0913 (one argument per fact about the event)
+    *,
+    created_at_ms: int,
+    workflow_id: WorkflowId,
+    version: int,
+    position: int,
+    partition: int,
+    at_ms: int,
+    cause: str,
+    event: Event,
+) -> Row:
+    """Return the row of `workflow_events` for a workflow's event number `version`, decided in the record at `position`."""
+    return (
+        created_at_ms,
+        workflow_id,
+        version,
+        position,
+        partition,
+        at_ms,
+        tag_of_event(event),
+        getattr(event, "seq", 0),
+        cause,
+        json_text(event),
+    )
+
+
+def execution_row(state: WorkflowState, *, created_at_ms: int, position: int, partition: int) -> Row:
+    """Return the row of `workflow_executions`: a workflow as the record at `position` left it.
+
+    `created_at_ms` is the instant of the first event ever: a restart begins a new run, and the row stays where it is.
+    """
+    started = state.started
+    parent = started.parent
+    return (
+        created_at_ms,
+        started.workflow_id,
+        state.version,
+        position,
+        partition,
+        started.name,
+        started.version,
+        state.status.value,
+        started.correlation_id,
+        state.created_at_ms,
+        state.updated_at_ms,
+        state.ended_at_ms,
+        state.ended_at_ms - state.created_at_ms if state.ended_at_ms else 0,
+        state.reason,
+        state.failed_refs,
+        state.failed_names,
+        parent.workflow_id if parent is not None else "",
+        started.created_by,
+        started.trigger,
+        started.priority,
+        started.idempotency_key,
+        _object_text(started.task_to_domain),
+        _object_text(started.input),
+        _object_text(state.output),
+    )
+
+
+def task_row(started: WorkflowStarted, task: Task, *, created_at_ms: int, event_version: int) -> Row:
+    """Return the row of `task_executions`: an attempt as its workflow's event number `event_version` left it."""
+    spec = task.spec
+    progress = task.progress
+    ended_at_ms = task.ended_at_ms if isinstance(task, EndedTask) else 0
+    begun_at_ms = progress.started_at_ms
+    return (
+        created_at_ms,
+        started.workflow_id,
+        spec.seq,
+        event_version,
+        task_id(started.workflow_id, spec.seq),
+        started.name,
+        started.correlation_id,
+        started.priority,
+        spec.ref,
+        spec.name,
+        spec.type,
+        status_of(task).value,
+        spec.attempt,
+        spec.iteration,
+        isinstance(task, EndedTask) and not task.final,
+        spec.retry_of or 0,
+        spec.at_ms,
+        begun_at_ms,
+        progress.updated_at_ms,
+        ended_at_ms,
+        max(begun_at_ms - spec.at_ms, 0) if begun_at_ms else 0,
+        max(ended_at_ms - begun_at_ms, 0) if ended_at_ms else 0,
+        progress.worker_id,
+        spec.domain,
+        progress.poll_count,
+        progress.reason,
+        progress.child_id or "",
+        _object_text(spec.input),
+        _object_text(progress.output),
+    )
+
+
+def _object_text(value: JsonObject) -> str:
+    return _encode(value).decode() if value else "{}"

@@ -1,0 +1,292 @@
+"""One running node: everything of the shell put together.
+
+Holds the composition of log, registry, owned partitions, effects, queues and history, and the life of its background work. Must not
+hold rules of any of them. Keeps the invariants that a node whose log is away stays up and says so, that it goes on by itself when the
+log is back, and that any unexpected death of a background task ends the node instead of leaving it half alive.
+"""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import msgspec
+import structlog
+
+from engine.commands import ClaimTask
+from engine.graph import Graphs
+from engine.ids import TaskId, WorkflowId
+from engine.json_value import JsonObject
+from engine.model import WorkflowState
+from streams.backend import Backend, open_embedded, open_kafka
+from streams.command_outlet import CommandOutlet
+from streams.dispatch.queues import PollQueues
+from streams.errors import LogUnavailable, StreamsError
+from streams.eviction import Evictions
+from streams.node_history import NodeHistory, open_history
+from streams.outward import NodeOutward
+from streams.ownership import OwnedPartitions
+from streams.partition.machine import PartitionMachine
+from streams.partition.processor import PartitionProcessor, Settings
+from streams.ports import LogRecord
+from streams.registry import Registry
+from streams.replies import Replies
+from streams.requests import BuiltInRequests
+from streams.service import Definitions, History, TaskPolls, Workflows
+from streams.settings import NodeSettings
+from streams.topics import engine_topics
+from streams.workers.http import HttpWorker
+from streams.workers.outbound import OutboundPolicy
+from streams.workflows import NodeWorkflows
+
+BRING_UP_AGAIN_AFTER_S: Final = 1.0
+BRING_UP_WAIT_MS: Final = 60_000
+EVICT_EVERY_S: Final = 1.0
+START_MARK: Final = b'"start_workflow"'
+
+
+class _Wanted(msgspec.Struct, rename="camel"):
+    """What of a start command the registry must know."""
+
+    name: str
+    version: int | None = None
+    workflow_def: msgspec.Raw | None = None
+
+
+_wanted_decoder: Final = msgspec.json.Decoder(_Wanted, strict=False)
+
+_log = structlog.get_logger(__name__)
+
+
+class RunningNode:
+    """The `Node` of this process."""
+
+    def __init__(self, settings: NodeSettings, backend: Backend, history: NodeHistory) -> None:
+        """Put the parts together; `run` gives them life."""
+        self._settings = settings
+        self._backend = backend
+        self._history = history
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
+        self._noise = random.random
+        self._not_up = "the node is starting"
+        self._up = asyncio.Event()
+        self._registry = Registry(backend.log)
+        self._graphs = Graphs(self._registry)
+        self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
+        self._replies = Replies(process=self._name)
+        self._queues = PollQueues(now_ms=epoch_ms, on_claimed=self._claim)
+        self._owned = OwnedPartitions(self._make_processor, on_change=history.own)
+        self._evictions = Evictions(self._owned, projected=history.projected, now_ms=epoch_ms)
+        policy = OutboundPolicy(
+            allow_private=settings.allow_private_targets, allowed_hosts=frozenset(settings.allowed_hosts)
+        )
+        self._http = HttpWorker(policy)
+        self._requests = BuiltInRequests(self._http, self._commands)
+        self._outward = NodeOutward(
+            log=backend.log,
+            commands=self._commands,
+            replies=self._replies,
+            desk=backend.make_desk(self._queues, self._machine_of),
+            requests=self._requests,
+            announce=backend.durable_queues,
+            on_ended=self._ended,
+        )
+        self._workflows = NodeWorkflows(
+            commands=self._commands,
+            replies=self._replies,
+            owned=self._owned,
+            history=history.store,
+            owner_url=backend.owner_url,
+            adopt=self._adopt,
+        )
+
+    # ---- what the surfaces see
+
+    @property
+    def workflows(self) -> Workflows:
+        """Commands to workflows and the state of open ones."""
+        self._require_up()
+        return self._workflows
+
+    @property
+    def definitions(self) -> Definitions:
+        """The registered definitions."""
+        self._require_up()
+        return self._registry
+
+    @property
+    def graphs(self) -> Graphs:
+        """The compiled definitions that workflows run by."""
+        return self._graphs
+
+    @property
+    def polls(self) -> TaskPolls:
+        """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
+        return self._queues
+
+    @property
+    def history(self) -> History:
+        """Finished and open executions as the projection knows them."""
+        return self._history.store
+
+    async def health(self) -> JsonObject:
+        """Return whether this node can do its work, and for each part in words why not."""
+        reachable = await self._backend.ping()
+        deciding = sorted(processor.partition for processor in self._owned.deciding())
+        recovering = sorted(self._owned.assigned - set(deciding) - set(self._owned.halted))
+        history = await self._history.health()
+        healthy = reachable and self._up.is_set() and not self._owned.halted and not recovering
+        return {
+            "healthy": healthy,
+            "log": "reachable" if reachable else "not reachable: calls answer 503 until it is back",
+            "node": "up" if self._up.is_set() else self._not_up,
+            "partitions": {
+                "deciding": deciding,
+                "recovering": recovering,
+                "halted": {str(partition): why for partition, why in self._owned.halted.items()},
+            },
+            "history": history,
+        }
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Do the background work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._commands.run(), name="commands")
+            group.create_task(self._owned.run(), name="partitions")
+            group.create_task(self._requests.run(), name="requests")
+            group.create_task(self._evict(), name="evictions")
+            group.create_task(self._history.run(), name="history")
+            group.create_task(self._work(), name="work")
+
+    async def wait_up(self) -> None:
+        """Return when the log is there, the registry read and every assigned partition decides."""
+        await self._up.wait()
+        await self._owned.wait_assigned()
+        for partition in self._owned.assigned:
+            await self._owned.wait_deciding(partition, timeout_ms=BRING_UP_WAIT_MS)
+
+    async def _work(self) -> None:
+        """Bring the node up, whenever the log is there, then own what is assigned."""
+        async with AsyncExitStack() as stack:
+            topics = engine_topics(partitions=self._backend.partitions)
+            await self._until_reachable(lambda: self._backend.log.create_topics(topics))
+            await self._until_reachable(lambda: stack.enter_async_context(self._registry))
+            await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._backend.feed(self._queues))
+            self._up.set()
+            await self._backend.assignment.run(self._owned)
+
+    async def _until_reachable(self, step: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await step()
+            except StreamsError as error:
+                if not error.retriable:
+                    raise
+                self._not_up = f"not up: {error}"
+                _log.warning("log_unreachable", reason=str(error))
+                await asyncio.sleep(BRING_UP_AGAIN_AFTER_S)
+            else:
+                return
+
+    async def _evict(self) -> None:
+        while True:
+            await asyncio.sleep(EVICT_EVERY_S)
+            self._evictions.evict()
+
+    def _require_up(self) -> None:
+        if not self._up.is_set():
+            raise LogUnavailable(self._not_up)
+
+    # ---- what the parts ask of each other
+
+    def _make_processor(self, partition: int) -> PartitionProcessor:
+        machine = PartitionMachine(
+            partition=partition,
+            partitions=self._backend.partitions,
+            definitions=self._registry,
+            noise=self._noise,
+            durable_queues=self._backend.durable_queues,
+        )
+        return PartitionProcessor(
+            log=self._backend.log,
+            partition=partition,
+            machine=machine,
+            outward=self._outward,
+            settings=Settings(
+                owner=self._name,
+                url=self._settings.url,
+                partitions=self._backend.partitions,
+                snapshot_every_ms=self._settings.snapshot_every_ms,
+                trim_commands=not self._backend.durable_queues,
+            ),
+            now_ms=epoch_ms,
+            load=self._load,
+        )
+
+    async def _load(self, commands: Sequence[LogRecord]) -> None:
+        """Read the newest definitions if a command starts a workflow by a name that is not known here yet."""
+        for record in commands:
+            value = record.value or b""
+            if START_MARK in value and self._names_unknown(value):
+                await self._registry.refresh()
+                return
+
+    def _names_unknown(self, value: bytes) -> bool:
+        try:
+            wanted = _wanted_decoder.decode(value)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return False
+        return wanted.workflow_def is None and self._registry.find_workflow(wanted.name, wanted.version) is None
+
+    def _claim(self, attempt: TaskId, worker_id: str, at_ms: int) -> None:
+        workflow_id = WorkflowId(attempt.rpartition("~")[0])
+        command = ClaimTask(
+            workflow_instance_id=workflow_id, task_id=attempt, worker_id=worker_id, claimed_at_ms=at_ms
+        )
+        self._commands.enqueue(command)
+
+    def _machine_of(self, workflow_id: WorkflowId) -> PartitionMachine | None:
+        processor = self._owned.processor_of(self._commands.partition_of(workflow_id))
+        return None if processor is None else processor.machine
+
+    def _ended(self, state: WorkflowState) -> None:
+        self._evictions.note(self._commands.partition_of(state.workflow_id), state.workflow_id)
+
+    def _adopt(self, processor: PartitionProcessor, state: WorkflowState) -> None:
+        processor.machine.adopt(state)
+        self._evictions.note(processor.partition, state.workflow_id)
+
+
+def epoch_ms() -> int:
+    """Return the time, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
+    """Run a node while the block runs. One on the embedded log is up when the block begins; one on Kafka says when it is.
+
+    Raises:
+        StoreLocked: another process uses the data directory.
+        TopicMismatch: the log was made for something else.
+    """
+    async with AsyncExitStack() as stack:
+        open_backend = open_embedded if settings.kafka is None else open_kafka
+        backend = await stack.enter_async_context(open_backend(settings))
+        history = await stack.enter_async_context(open_history(settings, backend.log))
+        node = RunningNode(settings, backend, history)
+        async with asyncio.TaskGroup() as group:
+            life = group.create_task(node.run(), name="node")
+            try:
+                if settings.kafka is None:
+                    await node.wait_up()
+                yield node
+            finally:
+                life.cancel()

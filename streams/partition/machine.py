@@ -1,0 +1,466 @@
+"""The machine of one partition: commands in, decisions and their effects out. Synchronous; knows neither log nor clock.
+
+Holds the workflows of the partition, its timers and its place in the chain of records. Must not perform an effect, nor wait. Keeps
+the law of the log: effects leave (`acknowledged`) only when the decisions that caused them are in the log, and in the same order.
+
+Life of a machine:
+1. `restore` from snapshots, `replay` of every record after them, up to and including the machine's own claim;
+2. `recovered` tells what a crash may have left undone;
+3. `decide` batch after batch; several may be in flight; each is `acknowledged` with the offset at which it was appended. Any other
+   offset than the expected one means that somebody else has claimed the partition: `Fenced`, and the machine is dead.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.applier import apply
+from engine.commands import Command, FireTimer, ReportChildEnd, StartWorkflow, tag_of, workflow_of
+from engine.context import DecideContext, DefinitionSource, EngineLimits
+from engine.deadlines import next_deadline_ms
+from engine.decider import decide
+from engine.definitions import TaskDef
+from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
+from engine.errors import InvariantViolated
+from engine.events import Event, ResultIgnored
+from engine.graph import Graph, Graphs
+from engine.ids import TaskId, WorkflowId, derived_workflow_id, is_workflow_id, task_id
+from engine.model import EndedTask, OpenTask, Task, WorkflowState
+from engine.outward import effects_of, standing_effects
+from engine.rejections import Rejected, RejectionCode
+from engine.status import WorkflowStatus
+from streams.errors import Fenced
+from streams.partition.chain import Chain, ChainPosition
+from streams.partition.table import WorkflowTable
+from streams.partition.timers import WHOLE_WORKFLOW, Timers
+from streams.ports import LogRecord, NewRecord
+from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, encode, parts_of
+from streams.service import Answer
+from streams.topics import partition_of
+
+TIMERS_PER_TURN_MAX: Final = 1_000
+
+_command_decoder: Final = msgspec.json.Decoder(Command, strict=False)
+
+
+class Outbox(msgspec.Struct, kw_only=True):
+    """What is to be done now that it is in the log. Everything in it may be done twice without harm."""
+
+    dispatches: list[tuple[WorkflowState, OpenTask]] = []
+    retracts: list[TaskId] = []
+    commands: list[Command] = []
+    outcomes: list[WorkflowState] = []
+    kept: list[WorkflowState] = []
+    """Ended workflows that a recovery found in the tail of the log."""
+    forwards: list[tuple[int, LogRecord]] = []
+    dead_letters: list[tuple[LogRecord, str]] = []
+    rereads: list[DecisionRecord] = []
+    """Decisions to forward or park a command whose bytes must be read again (after a crash only)."""
+    replies: list[tuple[str, Answer]] = []
+    sequence: int = 0
+    """All effects up to this decision are in here, or were before."""
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on its way into the log."""
+
+    record: DecisionRecord
+    state: WorkflowState | None
+    source: LogRecord | None
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of decisions, to be appended in one piece. `position` is where the chain stands after it."""
+
+    records: list[NewRecord]
+    decided: list[Decided]
+    position: ChainPosition
+
+
+class PartitionMachine:
+    """Decides for one partition. One caller, no locks."""
+
+    def __init__(
+        self,
+        *,
+        partition: int,
+        partitions: int,
+        definitions: DefinitionSource,
+        noise: Callable[[], float],
+        limits: EngineLimits = EngineLimits(),
+        durable_queues: bool = True,
+    ) -> None:
+        """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
+        self.partition = partition
+        self.table = WorkflowTable()
+        self.timers = Timers()
+        self.chain = Chain(partition)
+        self.changed: dict[WorkflowId, int] = {}
+        """Workflows that changed since their last snapshot, with the sequence number of their last decision."""
+        self.acknowledged_position = ChainPosition()
+        self._partitions = partitions
+        self._definitions = definitions
+        self._graphs = Graphs(definitions)
+        self._limits = limits
+        self._noise = noise
+        self._durable_queues = durable_queues
+        self._restored: dict[WorkflowId, int] = {}
+        self._undone: deque[DecisionRecord] = deque()
+        self._in_flight: deque[Turn] = deque()
+        self._last_at_ms = 0
+        self.effects_sent = 0
+
+    # ---- recovery
+
+    def restore(self, position: ChainPosition) -> None:
+        """Stand where the newest complete snapshot stood."""
+        self.chain = Chain(self.partition, position)
+        self.acknowledged_position = position
+        self.effects_sent = position.effects_sent
+
+    def restore_workflow(
+        self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int
+    ) -> None:
+        """Hold a workflow from a snapshot that reflects decisions up to `sequence` and whose first timer is `due_at_ms`."""
+        self.table.put_packed(workflow_id, packed)
+        self._restored[workflow_id] = sequence
+        if due_at_ms:
+            self.timers.arm(workflow_id, WHOLE_WORKFLOW, due_at_ms)
+
+    def replay(self, record: LogRecord) -> OwnerClaimed | None:
+        """Fold one record of the log; return it if it is a claim.
+
+        Raises:
+            LogCorrupt: the log is not what it should be.
+        """
+        entry = self.chain.read(record)
+        if entry is None or isinstance(entry, OwnerClaimed):
+            self._forget_done()
+            return entry
+        self._refold(entry)
+        self._undone.append(entry)
+        self._last_at_ms = max(self._last_at_ms, entry.at_ms)
+        self._forget_done()
+        return None
+
+    def recovered(self) -> Outbox:
+        """Return what may not have been done before the crash, and take up the timers again."""
+        self.acknowledged_position = self.chain.position
+        self.effects_sent = max(self.effects_sent, self.chain.effects_sent)
+        outbox = Outbox(sequence=self.chain.sequence)
+        for record in self._undone:
+            state = self.table.get(record.workflow_id) if record.events else None
+            if record.parked or record.forwarded is not None:
+                outbox.rereads.append(record)
+            self._effects(outbox, record, state)
+            if record.request_id:
+                outbox.replies.append((record.request_id, _answer(record, self.table.get(record.workflow_id))))
+        self._undone.clear()
+        for workflow_id in list(self.changed):
+            state = self.table.get(workflow_id)
+            if state is not None and state.is_terminal:
+                outbox.kept.append(state)
+            elif state is not None:
+                self._stand(outbox, state)
+        self._restored.clear()
+        return outbox
+
+    def standing(self, workflow_id: WorkflowId) -> Outbox:
+        """Return what must be in force for a workflow that came from a snapshot, as if it had just been decided."""
+        outbox = Outbox(sequence=self.effects_sent)
+        state = self.table.peek(workflow_id)
+        if state is not None:
+            self.timers.disarm(workflow_id, WHOLE_WORKFLOW)
+            self._stand(outbox, state)
+        return outbox
+
+    # ---- deciding
+
+    def decide(self, commands: Sequence[LogRecord], now_ms: int) -> Turn | None:
+        """Decide about commands, in order, and about the timers that are due; None if there is nothing to append."""
+        self._last_at_ms = now_ms = max(now_ms, self._last_at_ms)
+        records: list[NewRecord] = []
+        decided: list[Decided] = []
+        for source in commands:
+            if source.offset > self.chain.command_offset:
+                self._append(self._decide_record(source, now_ms), records, decided)
+        for workflow_id, seq in self.timers.pop_due(now_ms, timers_max=TIMERS_PER_TURN_MAX):
+            self._fire(workflow_id, seq, now_ms, records, decided)
+        if not records:
+            return None
+        turn = Turn(records=records, decided=decided, position=self.chain.position)
+        self._in_flight.append(turn)
+        return turn
+
+    def acknowledged(self, turn: Turn, first_offset: int) -> Outbox:
+        """Take note that the oldest turn in flight is in the log, and return its effects.
+
+        Raises:
+            Fenced: it is not where it should be: somebody else appended to the partition.
+        """
+        if not self._in_flight or self._in_flight[0] is not turn:
+            message = f"partition {self.partition}: turns must be acknowledged in the order in which they were decided"
+            raise InvariantViolated(message)
+        expected = self.acknowledged_position.next_offset
+        if first_offset != expected:
+            message = f"events partition {self.partition}: offset {expected} was expected, the log says {first_offset}"
+            raise Fenced(message)
+        self._in_flight.popleft()
+        next_offset = first_offset + len(turn.records)
+        self.chain.next_offset = next_offset
+        self.acknowledged_position = msgspec.structs.replace(
+            turn.position, next_offset=next_offset, epoch=self.chain.epoch
+        )
+        outbox = Outbox(sequence=turn.position.sequence)
+        for item in turn.decided:
+            if item.source is not None:
+                if item.record.forwarded is not None:
+                    outbox.forwards.append((item.record.forwarded, item.source))
+                elif item.record.parked:
+                    outbox.dead_letters.append((item.source, item.record.parked))
+            self._effects(outbox, item.record, item.state)
+            if item.record.request_id:
+                outbox.replies.append((item.record.request_id, _answer(item.record, item.state)))
+        return outbox
+
+    def effects_done(self, sequence: int) -> None:
+        """Take note that everything up to this decision has reached its receiver."""
+        self.effects_sent = max(self.effects_sent, sequence)
+
+    @property
+    def in_flight(self) -> int:
+        """How many turns wait for the log."""
+        return len(self._in_flight)
+
+    def graph(self, state: WorkflowState) -> Graph:
+        """Return the compiled definition that a workflow runs by."""
+        return self._graphs.of(state.started)
+
+    def task_definition(self, state: WorkflowState, task: Task) -> TaskDef | None:
+        """Return the definition that holds for an attempt, None for the defaults."""
+        dynamic = task.spec.dynamic_definition_hash
+        if dynamic is not None:
+            return self._definitions.task_at(dynamic)
+        return self.graph(state).node(task.spec.node).task_definition
+
+    def adopt(self, state: WorkflowState) -> None:
+        """Hold an ended workflow again, from the history: somebody asks for an operation on it."""
+        if state.workflow_id not in self.table:
+            self.table.put(state)
+
+    def evict(self, workflow_id: WorkflowId) -> None:
+        """Forget an ended workflow. The history has it."""
+        state = self.table.get(workflow_id)
+        if state is None or not state.is_terminal:
+            return
+        if not state.started.generated_id:
+            self.table.note_ended(workflow_id)
+        self.table.drop(workflow_id)
+        self.changed[workflow_id] = self.chain.sequence
+
+    # ---- one command
+
+    def _decide_record(self, source: LogRecord, now_ms: int) -> Decided:
+        try:
+            command = _command_decoder.decode(source.value or b"")
+            command = self._addressed(command, source)
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
+            return self._parked(source, WorkflowId(""), "unreadable", f"not a command: {error}", now_ms)
+        workflow_id = workflow_of(command) or WorkflowId("")
+        home = partition_of(workflow_id.encode(), self._partitions)
+        if home != self.partition:
+            record = self._record(workflow_id, tag_of(command), now_ms, source)
+            return Decided(record=msgspec.structs.replace(record, forwarded=home), state=None, source=source)
+        return self._decide_command(command, workflow_id, source, now_ms)
+
+    def _addressed(self, command: Command, source: LogRecord) -> Command:
+        """Give a start its id: its own, else the record's key, else one derived from the record's place in the log."""
+        if isinstance(command, StartWorkflow) and command.workflow_id is None:
+            if source.key:
+                return msgspec.structs.replace(command, workflow_id=WorkflowId(source.key.decode()))
+            return msgspec.structs.replace(command, workflow_id=self._derived_id(source.offset), generated_id=True)
+        return command
+
+    def _derived_id(self, offset: int) -> WorkflowId:
+        """Return an id that belongs into this partition and that no other command derives."""
+        attempt = 0
+        while True:
+            derived = derived_workflow_id(f"command\0{self.partition}\0{offset}\0{attempt}")
+            if partition_of(derived.encode(), self._partitions) == self.partition:
+                return derived
+            attempt += 1
+
+    def _decide_command(
+        self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
+    ) -> Decided:
+        state = self.table.get(workflow_id)
+        refusal = self._refusal(command, workflow_id, state)
+        try:
+            outcome = refusal or decide(state, command, self._context(now_ms), self._graphs)
+        except InvariantViolated:
+            raise
+        except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
+            why = f"the decision failed: {type(error).__name__}: {error}"
+            return self._parked(
+                source, workflow_id, tag_of(command), why, now_ms, request_id=command.request_id or ""
+            )
+        record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
+        if isinstance(outcome, Rejected):
+            notice = _refused_child(command, workflow_id, outcome)
+            return Decided(
+                record=msgspec.structs.replace(record, rejection=outcome, commands=notice), state=state, source=source
+            )
+        if outcome.events:
+            self.table.put(outcome.state)
+            record = msgspec.structs.replace(record, events=outcome.events)
+        return Decided(record=record, state=outcome.state, source=source)
+
+    def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
+        if not is_workflow_id(workflow_id):
+            reason = f"a workflow id should be 1 to 200 letters, digits or -_.:@+= and is {workflow_id!r}"
+            return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
+        if state is None and isinstance(command, StartWorkflow) and self.table.has_ended(workflow_id):
+            reason = f"workflow {workflow_id} has run and ended; a new start needs a new id"
+            return Rejected(code=RejectionCode.WORKFLOW_EXISTS, reason=reason)
+        return None
+
+    def _fire(
+        self, workflow_id: WorkflowId, seq: int, now_ms: int, records: list[NewRecord], decided: list[Decided]
+    ) -> None:
+        state = self.table.get(workflow_id)
+        if state is None:
+            return
+        if seq == WHOLE_WORKFLOW:
+            self._stand(Outbox(), state)
+            for key in self.timers.pop_due(now_ms, timers_max=TIMERS_PER_TURN_MAX):
+                self._fire(*key, now_ms, records, decided)
+            return
+        command = FireTimer(workflow_id=workflow_id, task_seq=seq)
+        item = self._decide_command(command, workflow_id, None, now_ms)
+        if item.record.events or item.record.parked:
+            self._append(item, records, decided)
+            return
+        task = state.tasks.get(seq)
+        if task is not None and not isinstance(task, EndedTask) and state.status is WorkflowStatus.RUNNING:
+            again_at_ms = next_deadline_ms(task, after_ms=now_ms)
+            if again_at_ms is not None:
+                self.timers.arm(workflow_id, seq, again_at_ms)
+
+    def _context(self, now_ms: int) -> DecideContext:
+        return DecideContext(
+            now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise()
+        )
+
+    def _record(
+        self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
+    ) -> DecisionRecord:
+        return DecisionRecord(
+            workflow_id=workflow_id,
+            cause=cause,
+            at_ms=now_ms,
+            epoch=self.chain.epoch,
+            sequence=self.chain.sequence + 1,
+            previous=self.chain.hash,
+            command_offset=NO_OFFSET if source is None else source.offset,
+            effects_sent=self.effects_sent,
+            request_id=request_id,
+        )
+
+    def _parked(
+        self,
+        source: LogRecord | None,
+        workflow_id: WorkflowId,
+        cause: str,
+        why: str,
+        now_ms: int,
+        *,
+        request_id: str = "",
+    ) -> Decided:
+        record = self._record(workflow_id, cause, now_ms, source, request_id=request_id)
+        return Decided(record=msgspec.structs.replace(record, parked=why), state=None, source=source)
+
+    def _append(self, item: Decided, records: list[NewRecord], decided: list[Decided]) -> None:
+        value = encode(item.record)
+        self.chain.follow(value, item.record)
+        key = item.record.workflow_id.encode() or None
+        records.extend(NewRecord(key=key, value=part) for part in parts_of(value, epoch=self.chain.epoch))
+        decided.append(item)
+        if item.record.events:
+            self.changed[item.record.workflow_id] = item.record.sequence
+
+    # ---- effects
+
+    def _effects(self, outbox: Outbox, record: DecisionRecord, state: WorkflowState | None) -> None:
+        outbox.commands.extend(record.commands)
+        if state is None:
+            return
+        for event in record.events:
+            for effect in effects_of(event, state):
+                self._perform(outbox, state, effect)
+
+    def _stand(self, outbox: Outbox, state: WorkflowState) -> None:
+        for effect in standing_effects(state):
+            if isinstance(effect, DispatchTask) and self._durable_queues:
+                if state.tasks[effect.seq].spec.dispatch == "worker":
+                    continue
+            self._perform(outbox, state, effect)
+
+    def _perform(self, outbox: Outbox, state: WorkflowState, effect: Effect) -> None:
+        kind = type(effect)
+        if kind is ArmTimer:
+            self.timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
+        elif kind is DisarmTimer:
+            self.timers.disarm(state.workflow_id, effect.seq)
+        elif kind is DispatchTask:
+            outbox.dispatches.append((state, state.tasks[effect.seq]))
+        elif kind is RetractTask:
+            outbox.retracts.append(task_id(state.workflow_id, effect.seq))
+        elif kind is SendCommand:
+            outbox.commands.append(effect.command)
+        elif kind is AnnounceOutcome:
+            outbox.outcomes.append(state)
+
+    # ---- replay
+
+    def _refold(self, record: DecisionRecord) -> None:
+        workflow_id = record.workflow_id
+        if not record.events or self._restored.get(workflow_id, -1) >= record.sequence:
+            return
+        state = self.table.get(workflow_id)
+        for event in record.events:
+            state = apply(state, event)
+        if state is not None:
+            self.table.put(state)
+            self.changed[workflow_id] = record.sequence
+
+    def _forget_done(self) -> None:
+        while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
+            self._undone.popleft()
+
+
+def _answer(record: DecisionRecord, state: WorkflowState | None) -> Answer:
+    ignored = ""
+    last: Event | None = record.events[-1] if record.events else None
+    if isinstance(last, ResultIgnored):
+        ignored = last.reason
+    rejected = record.rejection
+    if record.parked:
+        rejected = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=record.parked)
+    return Answer(workflow_id=record.workflow_id, rejected=rejected, state=state, ignored=ignored)
+
+
+def _refused_child(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
+    """A child that cannot start must not leave its parent waiting."""
+    if not isinstance(command, StartWorkflow) or command.parent is None:
+        return ()
+    return (
+        ReportChildEnd(
+            workflow_id=command.parent.workflow_id,
+            task_seq=command.parent.task_seq,
+            child_id=workflow_id,
+            status=WorkflowStatus.FAILED,
+            reason=refusal.reason,
+        ),
+    )

@@ -1,0 +1,53 @@
+"""Callers that wait for the decision about a command.
+
+Holds one future per waiting call of this process. Must not outlive it: a caller whose process dies asks again. Keeps the invariant
+that a caller is told of a decision only after that decision is in the log.
+"""
+
+import asyncio
+import itertools
+
+from engine.ids import WorkflowId
+from streams.service import Answer, DecisionTimeout
+
+
+class Replies:
+    """The waiting callers of one process."""
+
+    def __init__(self, *, process: str) -> None:
+        """`process` makes the request ids of this process differ from those of all others, past ones too."""
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+
+    def expect(self) -> str:
+        """Return the request id for one more command."""
+        request_id = f"{self._process}.{next(self._numbers)}"
+        self._waiting[request_id] = asyncio.get_running_loop().create_future()
+        return request_id
+
+    def resolve(self, request_id: str, answer: Answer) -> None:
+        """Tell the caller, if it is one of ours and still waits."""
+        future = self._waiting.get(request_id)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    async def wait(self, request_id: str, workflow_id: WorkflowId, *, timeout_ms: int) -> Answer:
+        """Wait for the decision.
+
+        Raises:
+            DecisionTimeout: it has not come in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await self._waiting[request_id]
+        except TimeoutError:
+            message = (
+                f"the command for workflow {workflow_id} is stored, but was not decided within {timeout_ms} ms; "
+                f"it will be: ask for the workflow's state"
+            )
+            raise DecisionTimeout(message) from None
+
+    def forget(self, request_id: str) -> None:
+        """Stop waiting. Idempotent."""
+        self._waiting.pop(request_id, None)

@@ -1,0 +1,183 @@
+"""What the surfaces (REST, command line) may ask of a running node.
+
+Holds the port between `api` and the shell, and the values that cross it. Must not know HTTP. Keeps the invariant that a call that
+returned is durable: what it says is in the log.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.commands import Command
+from engine.definitions import TaskDef, WorkflowDef
+from engine.graph import Graphs
+from engine.ids import WorkflowId
+from engine.json_value import JsonObject
+from engine.model import WorkflowState
+from engine.rejections import Rejected
+from streams.errors import StreamsError
+
+
+class NotOwner(StreamsError):
+    """Another process owns the workflow's partition. `url` is where it answers, or None while nobody is known to own it."""
+
+    retriable = True
+    code = "NOT_OWNER"
+
+    def __init__(self, workflow_id: WorkflowId, url: str | None) -> None:
+        super().__init__(f"workflow {workflow_id} is owned by {url or 'nobody yet'}")
+        self.workflow_id = workflow_id
+        self.url = url
+
+
+class DecisionTimeout(StreamsError):
+    """The command is in the log but its decision did not come in time. It will be decided; ask for its result later."""
+
+    retriable = True
+    code = "DECISION_TIMEOUT"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command: refused, or accepted with the state it led to.
+
+    `ignored` is the reason why a task result changed nothing, "" otherwise.
+    """
+
+    workflow_id: WorkflowId
+    rejected: Rejected | None = None
+    state: WorkflowState | None = None
+    ignored: str = ""
+
+
+class Workflows(Protocol):
+    """Commands to workflows and the state of open ones."""
+
+    async def submit(self, command: Command, *, wait_ms: int = 10_000) -> Answer:
+        """Append a command, wait for its decision to be in the log, and return it.
+
+        A `StartWorkflow` without `workflow_id` is given a fresh, time-ordered one.
+
+        Raises:
+            NotOwner: the workflow lives in another process; nothing was appended.
+            LogUnavailable, StoreFull: nothing is known to be stored.
+            DecisionTimeout: the command is durable, its decision has not come within `wait_ms`.
+        """
+        ...
+
+    async def append(self, command: Command) -> None:
+        """Append a command from any node and return when it is durable, without waiting for its decision.
+
+        Raises:
+            LogUnavailable, StoreFull: nothing is known to be stored.
+        """
+        ...
+
+    async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
+        """Return a workflow's state, not older than any command this node has taken for it; None if it is not in memory.
+
+        None: it never existed, or it ended and was evicted: ask the history.
+
+        Raises:
+            NotOwner: the workflow lives in another process.
+        """
+        ...
+
+    async def open_states(self) -> Sequence[WorkflowState]:
+        """Return the workflows in memory of this node's partitions, for merging into searches and queue figures."""
+        ...
+
+
+class Definitions(Protocol):
+    """The registered definitions. Reads are from memory; writes return when every later read on this node sees them."""
+
+    async def put_workflow(self, definition: WorkflowDef) -> None: ...
+    async def put_task(self, definition: TaskDef) -> None: ...
+    async def delete_workflow(self, name: str, version: int) -> bool: ...
+    async def delete_task(self, name: str) -> bool: ...
+    def workflow(self, name: str, version: int | None = None) -> WorkflowDef | None: ...
+    def workflows(self) -> Sequence[WorkflowDef]: ...
+    def task(self, name: str) -> TaskDef | None: ...
+    def tasks(self) -> Sequence[TaskDef]: ...
+
+
+class TaskPolls(Protocol):
+    """The tasks that wait for REST pollers of this node."""
+
+    async def poll(
+        self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int
+    ) -> list[JsonObject]:
+        """Return up to `count` tasks as Conductor's Task JSON, already claimed for `worker_id` (IN_PROGRESS).
+
+        Returns as soon as at least one is there; an empty list after `timeout_ms`. Higher priority first, then oldest. A
+        poll that is cancelled has claimed nothing.
+        """
+        ...
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many tasks wait per queue (`[domain:]type`)."""
+        ...
+
+    def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
+        """Return who polled last: Conductor's PollData {queueName, domain, workerId, lastPollTime}."""
+        ...
+
+
+class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of hits and the exact number of all of them."""
+
+    total: int
+    hits: Sequence[JsonObject]
+
+
+class History(Protocol):
+    """Finished (and open) executions as the projection knows them."""
+
+    async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
+        """Return a workflow as the fold of its recorded events; None if history does not know it.
+
+        Raises:
+            HistoryUnavailable: the store cannot answer.
+        """
+        ...
+
+    async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
+        """Return executions as Conductor's WorkflowSummary (JSON), in Conductor's query language.
+
+        Raises:
+            HistoryUnavailable: the store cannot answer.
+            QueryInvalid: the query cannot be understood; says where.
+        """
+        ...
+
+    async def wait_projected(self, workflow_id: WorkflowId, version: int, *, timeout_ms: int) -> bool:
+        """Wait until the projection has seen the workflow's event number `version`; tell whether it has."""
+        ...
+
+
+class QueryInvalid(StreamsError):
+    """A search query cannot be understood. The message names the position and what was expected there."""
+
+    code = "QUERY_INVALID"
+
+
+class Node(Protocol):
+    """One running process."""
+
+    @property
+    def workflows(self) -> Workflows: ...
+    @property
+    def definitions(self) -> Definitions: ...
+    @property
+    def graphs(self) -> Graphs:
+        """The compiled definitions that workflows run by. There at once, also while the log is away."""
+        ...
+
+    @property
+    def polls(self) -> TaskPolls: ...
+    @property
+    def history(self) -> History: ...
+
+    async def health(self) -> JsonObject:
+        """Return {"healthy": bool, …}: log reachable, partitions owned and recovered, projector lag (events), each in words."""
+        ...
