@@ -1,0 +1,247 @@
+"""The commands, their flags, and how each one ends.
+
+Holds the command line alone: what a command does is in its own module, imported when it runs. Must not
+compute. Keeps the invariant that every flag has an environment twin `PODIUM_…`, and that a failure is one
+sentence on standard error and an exit code.
+
+Exit codes: 0 it worked; 1 a workflow failed, the server refused, or a log cannot be read; 2 called wrongly; 3
+the server cannot be reached.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.failures import CommandFailed
+
+app = typer.Typer(
+    name="podium",
+    help="Podium, a workflow engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+topics = typer.Typer(help="The Kafka topics of a cluster.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+
+ServerOption = Annotated[
+    str, typer.Option("--server", envvar="PODIUM_SERVER", metavar="URL", help="The server's address.")
+]
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", envvar="PODIUM_DATA", help="Directory of the embedded log."),
+]
+KafkaOption = Annotated[
+    str | None, typer.Option("--kafka", envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers.")
+]
+PrefixOption = Annotated[
+    str, typer.Option("--topic-prefix", envvar="PODIUM_TOPIC_PREFIX", help="What the topics' names begin with.")
+]
+DEFAULT_DATA = Path("podium-data")
+DEFAULT_PREFIX = "podium."
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except CommandFailed as failure:
+        print(f"podium: {failure}", file=sys.stderr)  # noqa: T201 (the command's answer)
+        sys.exit(failure.exit_code)
+
+
+@app.command()
+def serve(  # noqa: PLR0913 (one parameter per flag)
+    *,
+    data: Annotated[
+        Path | None, typer.Option(envvar="PODIUM_DATA", help="Directory of log and history. [default: ./podium-data]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(envvar="PODIUM_HOST", help="Address to listen at. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(envvar="PODIUM_PORT", help="Port to listen at; 0: any free one. [default: 8080]")
+    ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers; none: the embedded log."),
+    ] = None,
+    topic_prefix: Annotated[
+        str | None,
+        typer.Option(envvar="PODIUM_TOPIC_PREFIX", help="What the topics' names begin with. [default: podium.]"),
+    ] = None,
+    partitions: Annotated[
+        int | None, typer.Option(envvar="PODIUM_PARTITIONS", help="Partitions of a log that is made now.")
+    ] = None,
+    replication: Annotated[
+        int | None, typer.Option(envvar="PODIUM_REPLICATION", help="Copies of each Kafka topic that is made now.")
+    ] = None,
+    clickhouse: Annotated[
+        str | None,
+        typer.Option(envvar="PODIUM_CLICKHOUSE", metavar="URL", help="ClickHouse of the history; none: in process."),
+    ] = None,
+    history: Annotated[
+        bool | None,
+        typer.Option("--history/--no-history", envvar="PODIUM_HISTORY", help="Keep the history. [default: yes]"),
+    ] = None,
+    snapshot_every_ms: Annotated[
+        int | None,
+        typer.Option(envvar="PODIUM_SNAPSHOT_EVERY_MS", help="Between two snapshots. [default: 30000]"),
+    ] = None,
+    allow_private_targets: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-private-targets",
+            envvar="PODIUM_ALLOW_PRIVATE_TARGETS",
+            help="Let HTTP tasks call private addresses.",
+        ),
+    ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host", envvar="PODIUM_ALLOWED_HOSTS", help="A private host that HTTP tasks may call; repeatable."
+        ),
+    ] = None,
+    url: Annotated[str | None, typer.Option(envvar="PODIUM_URL", help="Where other processes reach this one.")] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", envvar="PODIUM_INSECURE", help="Listen beyond this machine without credentials."),
+    ] = None,
+    body_bytes_max: Annotated[
+        int | None,
+        typer.Option(envvar="PODIUM_BODY_BYTES_MAX", help="Bytes of a request body. [default: 16777216]"),
+    ] = None,
+    shutdown_seconds: Annotated[
+        float | None,
+        typer.Option(envvar="PODIUM_SHUTDOWN_SECONDS", help="Time for running requests to end. [default: 8]"),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(envvar="PODIUM_LOG_LEVEL", help="debug, info, warning or error. [default: info]"),
+    ] = None,
+) -> None:
+    """Run a server until it is told to stop."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    from api.cli.serve import serve as run
+
+    run(given)
+
+
+@app.command()
+def start(
+    name: Annotated[str, typer.Argument(help="Name of the workflow definition.")],
+    *,
+    version: Annotated[
+        int | None, typer.Option(envvar="PODIUM_WORKFLOW_VERSION", help="Its version. [default: the newest]")
+    ] = None,
+    workflow_input: Annotated[
+        str,
+        typer.Option("--input", envvar="PODIUM_INPUT", metavar="JSON|@FILE", help="The input; @- is standard input."),
+    ] = "{}",
+    correlation_id: Annotated[
+        str | None, typer.Option(envvar="PODIUM_CORRELATION_ID", help="A name of your own to find it by.")
+    ] = None,
+    priority: Annotated[int, typer.Option(envvar="PODIUM_PRIORITY", min=0, max=99, help="Higher goes first.")] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait", envvar="PODIUM_WAIT", help="Wait for the end and print the output.")
+    ] = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Start a workflow and print its id."""
+    from api.cli.server import Server
+    from api.cli.start import start as run
+
+    run(
+        Server(server),
+        name,
+        version=version,
+        workflow_input=workflow_input,
+        correlation_id=correlation_id,
+        priority=priority,
+        wait=wait,
+    )
+
+
+@app.command()
+def describe(
+    workflow_id: Annotated[str, typer.Argument(help="Id of the workflow.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", envvar="PODIUM_JSON", help="Print what the server says.")] = False,
+    server: ServerOption = DEFAULT_SERVER,
+) -> None:
+    """Show where a workflow stands, and how it came there."""
+    from api.cli.describe import describe as run
+    from api.cli.server import Server
+
+    run(Server(server), workflow_id, as_json=as_json)
+
+
+@app.command()
+def replay(
+    workflow_id: Annotated[str, typer.Argument(help="Id of the workflow.")],
+    *,
+    data: DataOption = DEFAULT_DATA,
+    kafka: KafkaOption = None,
+    topic_prefix: PrefixOption = DEFAULT_PREFIX,
+) -> None:
+    """Print every event of a workflow from the log, and the state that they lead to.
+
+    The embedded log can be read while no server uses its directory.
+    """
+    from api.cli.replay import replay as run
+    from streams.settings import NodeSettings
+
+    run(NodeSettings(data_dir=data, url="", kafka=kafka, topic_prefix=topic_prefix), workflow_id)
+
+
+@topics.command("apply")
+def apply_topics(
+    *,
+    kafka: Annotated[str, typer.Option(envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers.")],
+    topic_prefix: PrefixOption = DEFAULT_PREFIX,
+    partitions: Annotated[
+        int | None, typer.Option(envvar="PODIUM_PARTITIONS", help="Partitions of a log that is made now.")
+    ] = None,
+    replication: Annotated[
+        int | None, typer.Option(envvar="PODIUM_REPLICATION", help="Copies of each topic that is made now.")
+    ] = None,
+) -> None:
+    """Make the topics that are missing. What is there stays as it is."""
+    from api.cli.topics import apply_topics as run
+    from streams.settings import NodeSettings
+
+    run(
+        NodeSettings(
+            data_dir=DEFAULT_DATA,
+            url="",
+            kafka=kafka,
+            topic_prefix=topic_prefix,
+            partitions=partitions,
+            replication=replication,
+        )
+    )
+
+
+@topics.command("list")
+def list_topics(
+    *,
+    kafka: Annotated[str, typer.Option(envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers.")],
+    topic_prefix: PrefixOption = DEFAULT_PREFIX,
+) -> None:
+    """Show the topics, what each keeps and how many records it holds."""
+    from api.cli.topics import list_topics as run
+    from streams.settings import NodeSettings
+
+    run(NodeSettings(data_dir=DEFAULT_DATA, url="", kafka=kafka, topic_prefix=topic_prefix))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from api.version import version as installed
+
+    print(installed())  # noqa: T201 (the command's output)

@@ -1,0 +1,156 @@
+"""`podium serve`: one server process.
+
+Holds the composition: settings, log, node, HTTP, signals. Must not hold logic of its own. Keeps two orders.
+At the start: the port is bound first, so that a port in use is told before anything is opened and the url
+that other processes are given is known; the node is opened next; requests that have come meanwhile are
+answered then. At the end: no new connections, then the running requests, then the node.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from aiohttp import web
+from pydantic import ValidationError
+
+from api.app import build_app
+from api.cli.failures import CalledWrongly, CommandFailed
+from api.cli.logs import configure_logs
+from api.settings import ServeSettings
+from api.version import version
+from streams.errors import StreamsError
+from streams.node import RunningNode, open_node
+from streams.settings import NodeSettings
+
+BACKLOG: Final = 1_024
+"""Connections that the kernel keeps while the node opens, or the loop is busy."""
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(given: Mapping[str, object]) -> None:
+    """Run a server until SIGTERM or SIGINT.
+
+    Raises:
+        CalledWrongly: a setting is wrong.
+        CommandFailed: the port is taken, the data directory is in use, or the log cannot be opened.
+    """
+    settings = read_settings(given)
+    configure_logs(settings.log_level)
+    try:
+        asyncio.run(_run(settings))
+    except StreamsError as error:
+        raise CommandFailed(_words(error)) from error
+    except BaseExceptionGroup as group:
+        known, others = group.split(StreamsError)
+        if known is None or others is not None:
+            raise
+        raise CommandFailed("; ".join(_words(error) for error in _leaves(known))) from group
+
+
+def read_settings(given: Mapping[str, object]) -> ServeSettings:
+    """Return the settings: those given, then the environment, then the defaults.
+
+    Raises:
+        CalledWrongly: with every setting that is wrong.
+    """
+    try:
+        return ServeSettings(**given)  # type: ignore[arg-type]  # the class itself checks what it is given
+    except ValidationError as error:
+        lines = []
+        for found in error.errors(include_url=False):
+            flag = "--" + str(found["loc"][0]).replace("_", "-") + ": " if found["loc"] else ""
+            lines.append(flag + found["msg"].removeprefix("Value error, "))
+        raise CalledWrongly("; ".join(lines)) from None
+
+
+def _leaves(group: BaseExceptionGroup[StreamsError]) -> list[StreamsError]:
+    """Return the errors that a group of groups holds."""
+    found: list[StreamsError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _words(error: StreamsError) -> str:
+    return str(error) or (type(error).__doc__ or type(error).__name__)
+
+
+async def _run(settings: ServeSettings) -> None:
+    begun = time.perf_counter()
+    with _bound(settings) as listener:
+        url = settings.url or _url(settings.host, listener.getsockname()[1])
+        async with open_node(_node_settings(settings, url)) as node:
+            runner = web.AppRunner(
+                build_app(node, body_bytes_max=settings.body_bytes_max),
+                access_log=None,
+                # A poll whose client has gone must not claim a task for nobody.
+                handler_cancellation=True,
+                shutdown_timeout=settings.shutdown_seconds,
+            )
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=BACKLOG).start()
+                _log.info("listening", url=url, version=version(), pid=os.getpid(), ms=_ms_since(begun))
+                async with asyncio.TaskGroup() as group:
+                    waiting = group.create_task(_say_when_up(node, begun), name="say-when-up")
+                    await _wait_told_to_stop()
+                    waiting.cancel()
+                _log.info("stopping")
+            finally:
+                await runner.cleanup()
+
+
+def _node_settings(settings: ServeSettings, url: str) -> NodeSettings:
+    return NodeSettings(
+        data_dir=settings.data,
+        url=url,
+        kafka=settings.kafka,
+        topic_prefix=settings.topic_prefix,
+        partitions=settings.partitions,
+        replication=settings.replication,
+        clickhouse=settings.clickhouse,
+        history=settings.history,
+        snapshot_every_ms=settings.snapshot_every_ms,
+        allow_private_targets=settings.allow_private_targets,
+        allowed_hosts=settings.allowed_hosts,
+    )
+
+
+async def _say_when_up(node: RunningNode, begun: float) -> None:
+    await node.wait_up()
+    _log.info("serving", ms=_ms_since(begun))
+
+
+def _ms_since(begun: float) -> int:
+    return round((time.perf_counter() - begun) * 1000)
+
+
+def _bound(settings: ServeSettings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        message = (
+            f"cannot listen at {settings.host} port {settings.port}: {error.strerror or error}. "
+            "Stop what listens there, or give another --port"
+        )
+        raise CommandFailed(message) from error
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _wait_told_to_stop() -> None:
+    """Wait for SIGTERM or SIGINT, without a bound: a server runs until it is told to stop."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()

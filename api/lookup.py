@@ -1,0 +1,62 @@
+"""Finding workflows, and taking answers.
+
+Holds the order of the look-ups: first the memory of the owner, then the history. Must not render. Keeps the
+invariant that a workflow which a client was told of is found: in memory while it is open, in the history for
+good.
+"""
+
+from aiohttp import web
+
+from api.errors import NotFound, Refused
+from api.keys import node_of
+from engine.ids import WorkflowId
+from engine.model import WorkflowState
+from streams.service import Answer, NotOwner
+
+
+async def state_of(request: web.Request, workflow_id: WorkflowId, *, asked_for: str = "") -> WorkflowState:
+    """Return a workflow. `asked_for` names what the client wanted, if not the workflow itself.
+
+    Raises:
+        NotFound: nobody knows it.
+        NotOwner: another process does.
+        HistoryUnavailable: it is not in memory, and the history cannot answer.
+    """
+    node = node_of(request)
+    state = await node.workflows.state(workflow_id)
+    if state is None:
+        state = await node.history.state(workflow_id)
+    if state is None:
+        message = f"No such {asked_for or 'workflow'} found by id: {workflow_id}"
+        if asked_for:
+            message = f"No such {asked_for}: there is no workflow {workflow_id}"
+        raise NotFound(message)
+    return state
+
+
+async def state_anywhere(request: web.Request, workflow_id: WorkflowId) -> WorkflowState | None:
+    """Return a workflow, also one that another process owns: then as the history knows it, a moment late.
+
+    Raises:
+        HistoryUnavailable: it is not in memory here, and the history cannot answer.
+    """
+    node = node_of(request)
+    try:
+        state = await node.workflows.state(workflow_id)
+    except NotOwner:
+        state = None
+    return state if state is not None else await node.history.state(workflow_id)
+
+
+def accepted(answer: Answer) -> WorkflowState:
+    """Return the state that a command led to.
+
+    Raises:
+        Refused: the command was refused.
+    """
+    if answer.rejected is not None:
+        raise Refused(answer.rejected)
+    if answer.state is None:
+        message = f"the answer for workflow {answer.workflow_id} is neither a refusal nor a state"
+        raise AssertionError(message)
+    return answer.state

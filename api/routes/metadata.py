@@ -1,0 +1,219 @@
+"""Workflow and task definitions.
+
+Must not judge definitions: `engine.validation` does, through the readers. Keeps two invariants: a list of
+definitions is taken whole or not at all, and registering what is registered already changes nothing, so that
+workers may register at every start.
+
+Source: Conductor's `MetadataResource`. Deviation: PUT of an unknown task definition creates it, because
+clients register so.
+"""
+
+import time
+from collections.abc import Sequence
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from api.errors import Conflict, NotFound
+from api.keys import node_of
+from api.routing import Route
+from api.wire.definitions import task_def_from, workflow_def_from
+from api.wire.reading import (
+    boolean_parameter,
+    integer_from_path,
+    optional_integer_parameter,
+    read_json,
+    read_list,
+)
+from api.wire.replies import empty_reply, json_reply
+from api.wire.workflows import bulk_json, definition_summary_json
+from engine.definitions import TaskDef, WorkflowDef
+from streams.service import Definitions
+from streams.task_wire import definition_json
+
+
+def routes() -> tuple[Route, ...]:
+    """Return the routes under `/api/metadata`."""
+    return (
+        Route(method="POST", path="/api/metadata/workflow", handler=create_workflow_def),
+        Route(method="PUT", path="/api/metadata/workflow", handler=put_workflow_defs),
+        Route(method="POST", path="/api/metadata/workflow/validate", handler=validate_workflow_def),
+        Route(method="GET", path="/api/metadata/workflow", handler=list_workflow_defs),
+        Route(method="GET", path="/api/metadata/workflow/names", handler=list_workflow_names),
+        Route(method="GET", path="/api/metadata/workflow/names-and-versions", handler=list_names_and_versions),
+        Route(method="GET", path="/api/metadata/workflow/latest-versions", handler=list_latest_versions),
+        Route(method="GET", path="/api/metadata/workflow/{name}", handler=get_workflow_def),
+        Route(method="GET", path="/api/metadata/workflow/{name}/versions", handler=list_versions),
+        Route(method="DELETE", path="/api/metadata/workflow/{name}/{version}", handler=delete_workflow_def),
+        Route(method="POST", path="/api/metadata/taskdefs", handler=create_task_defs),
+        Route(method="PUT", path="/api/metadata/taskdefs", handler=put_task_def),
+        Route(method="GET", path="/api/metadata/taskdefs", handler=list_task_defs),
+        Route(method="GET", path="/api/metadata/taskdefs/{taskType}", handler=get_task_def),
+        Route(method="DELETE", path="/api/metadata/taskdefs/{taskType}", handler=delete_task_def),
+    )
+
+
+async def create_workflow_def(request: web.Request) -> web.Response:
+    """Register a workflow definition. One of the same name and version is replaced only with `overwrite=true`."""
+    overwrite = boolean_parameter(request.query, "overwrite", default=False)
+    definition = workflow_def_from(await read_json(request))
+    definitions = node_of(request).definitions
+    if not overwrite and definitions.workflow(definition.name, definition.version) is not None:
+        message = (
+            f"Workflow with {definition.name}.{definition.version} already exists!"
+            " Register another version, or set overwrite=true"
+        )
+        raise Conflict(message)
+    await _put_workflow(definitions, definition)
+    return empty_reply()
+
+
+async def put_workflow_defs(request: web.Request) -> web.Response:
+    """Register a list of workflow definitions, replacing what is there; answer with a BulkResponse of names."""
+    found = [workflow_def_from(value, at=f"[{index}]") for index, value in enumerate(await read_list(request))]
+    definitions = node_of(request).definitions
+    for definition in found:
+        await _put_workflow(definitions, definition)
+    return json_reply(bulk_json([definition.name for definition in found], {}))
+
+
+async def validate_workflow_def(request: web.Request) -> web.Response:
+    """Say whether a workflow definition could be registered, without registering it."""
+    workflow_def_from(await read_json(request))
+    return empty_reply()
+
+
+async def list_workflow_defs(request: web.Request) -> web.Response:
+    """Answer with every version of every workflow definition."""
+    return json_reply([definition_json(definition) for definition in node_of(request).definitions.workflows()])
+
+
+async def list_workflow_names(request: web.Request) -> web.Response:
+    """Answer with the names of all workflow definitions."""
+    return json_reply(sorted({definition.name for definition in node_of(request).definitions.workflows()}))
+
+
+async def list_names_and_versions(request: web.Request) -> web.Response:
+    """Answer with a map from each name to its versions, oldest first."""
+    found: dict[str, list[WorkflowDef]] = {}
+    for definition in node_of(request).definitions.workflows():
+        found.setdefault(definition.name, []).append(definition)
+    return json_reply({name: _summaries(versions) for name, versions in sorted(found.items())})
+
+
+async def list_latest_versions(request: web.Request) -> web.Response:
+    """Answer with the newest version of each workflow definition."""
+    newest: dict[str, WorkflowDef] = {}
+    for definition in node_of(request).definitions.workflows():
+        known = newest.get(definition.name)
+        if known is None or known.version < definition.version:
+            newest[definition.name] = definition
+    return json_reply([definition_json(newest[name]) for name in sorted(newest)])
+
+
+async def get_workflow_def(request: web.Request) -> web.Response:
+    """Answer with a workflow definition, the newest version unless one is asked for."""
+    name = request.match_info["name"]
+    version = optional_integer_parameter(request.query, "version")
+    definition = node_of(request).definitions.workflow(name, version)
+    if definition is None:
+        message = f"No such workflow found by name: {name}, {_version_text(version)}"
+        raise NotFound(message)
+    return json_reply(definition_json(definition))
+
+
+async def list_versions(request: web.Request) -> web.Response:
+    """Answer with the versions of one workflow definition, oldest first."""
+    name = request.match_info["name"]
+    found = [definition for definition in node_of(request).definitions.workflows() if definition.name == name]
+    return json_reply(_summaries(found))
+
+
+async def delete_workflow_def(request: web.Request) -> web.Response:
+    """Forget one version of a workflow definition. What runs by it goes on."""
+    name = request.match_info["name"]
+    version = integer_from_path(request, "version")
+    if not await node_of(request).definitions.delete_workflow(name, version):
+        message = f"No such workflow definition: {name} version: {version}"
+        raise NotFound(message)
+    return empty_reply()
+
+
+async def create_task_defs(request: web.Request) -> web.Response:
+    """Register a list of task definitions, replacing what is there."""
+    found = [task_def_from(value, at=f"[{index}]") for index, value in enumerate(await read_list(request))]
+    definitions = node_of(request).definitions
+    for definition in found:
+        await _put_task(definitions, definition, created=True)
+    return empty_reply()
+
+
+async def put_task_def(request: web.Request) -> web.Response:
+    """Register one task definition; one that is there keeps the time of its creation."""
+    await _put_task(node_of(request).definitions, task_def_from(await read_json(request)), created=False)
+    return empty_reply()
+
+
+async def list_task_defs(request: web.Request) -> web.Response:
+    """Answer with every task definition."""
+    return json_reply([definition_json(definition) for definition in node_of(request).definitions.tasks()])
+
+
+async def get_task_def(request: web.Request) -> web.Response:
+    """Answer with one task definition."""
+    name = request.match_info["taskType"]
+    definition = node_of(request).definitions.task(name)
+    if definition is None:
+        message = f"No such task type found by name: {name}"
+        raise NotFound(message)
+    return json_reply(definition_json(definition))
+
+
+async def delete_task_def(request: web.Request) -> web.Response:
+    """Forget a task definition. What runs by it goes on; a workflow that starts later gets the defaults."""
+    name = request.match_info["taskType"]
+    if not await node_of(request).definitions.delete_task(name):
+        message = f"No such task definition: {name}"
+        raise NotFound(message)
+    return empty_reply()
+
+
+async def _put_workflow(definitions: Definitions, definition: WorkflowDef) -> None:
+    known = definitions.workflow(definition.name, definition.version)
+    if known is None:
+        stamped = replace(definition, create_time=_now_ms(), update_time=0)
+    elif replace(definition, create_time=known.create_time, update_time=known.update_time) == known:
+        return
+    else:
+        stamped = replace(definition, create_time=known.create_time, update_time=_now_ms())
+    await definitions.put_workflow(stamped)
+
+
+async def _put_task(definitions: Definitions, definition: TaskDef, *, created: bool) -> None:
+    """Store a task definition. `created`: it counts as new, as Conductor's POST has it, and was never updated."""
+    known = definitions.task(definition.name)
+    if known is not None and replace(definition, create_time=known.create_time, update_time=known.update_time) == known:
+        return
+    if known is None or created:
+        stamped = replace(definition, create_time=_now_ms(), update_time=0)
+    else:
+        stamped = replace(
+            definition,
+            create_time=known.create_time,
+            created_by=definition.created_by or known.created_by,
+            update_time=_now_ms(),
+        )
+    await definitions.put_task(stamped)
+
+
+def _summaries(definitions: Sequence[WorkflowDef]) -> list[dict[str, object]]:
+    ordered = sorted(definitions, key=lambda definition: definition.version)
+    return [definition_summary_json(definition) for definition in ordered]
+
+
+def _version_text(version: int | None) -> str:
+    return "any version" if version is None else f"version {version}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,18 @@
+"""The one list of routes.
+
+Holds the concatenation of what the resources declare. Must not know paths itself. Keeps the invariant that no
+method and path stands in it twice.
+"""
+
+from typing import Final
+
+from api.routes import health, metadata, tasks, workflow, workflow_bulk
+from api.routing import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *health.routes(),
+    *metadata.routes(),
+    *workflow_bulk.routes(),
+    *workflow.routes(),
+    *tasks.routes(),
+)

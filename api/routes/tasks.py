@@ -1,0 +1,297 @@
+"""Tasks, as workers and people see them: polls, results, signals, queues.
+
+Must not hold tasks: the node's poll queues do. Keeps two invariants for workers: a poll answers with tasks or
+with none, never with a server error, because clients then back off for minutes; and a result is answered with
+200 as soon as it is durable, whoever owns its workflow, because clients lose a result that is refused four
+times.
+
+Source: Conductor's `TaskResource`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from api.errors import NotFound, Refused, RequestInvalid, TryLater
+from api.hop import OwnerUnreachable, is_hopped
+from api.keys import HOP, graph_of, node_of
+from api.lookup import accepted, state_of
+from api.routing import Route
+from api.signals import signal
+from api.wire.reading import integer_parameter, read_json, read_object, text_parameter
+from api.wire.replies import empty_reply, json_reply, no_content, text_reply
+from api.wire.task_results import result_status_from, task_result_from
+from api.wire.workflows import ReturnStrategy, open_task_of, signal_json, task_json, workflow_json
+from engine.commands import ReportTaskResult, UpdateTaskByRef
+from engine.ids import RefName, WorkflowId, parse_task_id
+from engine.json_value import JsonObject
+from engine.model import WorkflowState, status_of
+from engine.rejections import RejectionCode
+from engine.status import TASK_TERMINAL
+from streams.errors import StreamsError
+from streams.service import Answer, DecisionTimeout, NotOwner
+
+POLL_COUNT_MAX: Final = 1_000
+"""Tasks in one answer. More than a worker can hold; a larger `count` is cut to it."""
+POLL_TIMEOUT_MS_MAX: Final = 5_000
+"""Conductor's: a longer wait is refused."""
+SINGLE_POLL_TIMEOUT_MS: Final = 100
+
+_log = structlog.get_logger(__name__)
+
+
+def routes() -> tuple[Route, ...]:
+    """Return the routes under `/api/tasks`. `signal` stands before the update by name, whose pattern covers it."""
+    return (
+        Route(method="GET", path="/api/tasks/poll/{taskType}", handler=poll, busy=True),
+        Route(method="GET", path="/api/tasks/poll/batch/{taskType}", handler=poll_batch, busy=True),
+        Route(method="POST", path="/api/tasks", handler=update, busy=True),
+        Route(method="POST", path="/api/tasks/update-v2", handler=update_and_poll, busy=True),
+        Route(method="GET", path="/api/tasks/queue/sizes", handler=queue_sizes),
+        Route(method="GET", path="/api/tasks/queue/size", handler=queue_size),
+        Route(method="GET", path="/api/tasks/queue/all", handler=queue_all),
+        Route(method="GET", path="/api/tasks/queue/polldata", handler=poll_data),
+        Route(method="GET", path="/api/tasks/queue/polldata/all", handler=poll_data_of_all),
+        Route(method="POST", path="/api/tasks/{workflowId}/{status}/signal", handler=signal_workflow),
+        Route(method="POST", path="/api/tasks/{workflowId}/{status}/signal/sync", handler=signal_and_show),
+        Route(method="POST", path="/api/tasks/{workflowId}/{taskRefName}/{status}", handler=update_by_ref),
+        Route(
+            method="POST", path="/api/tasks/{workflowId}/{taskRefName}/{status}/sync", handler=update_by_ref_and_show
+        ),
+        Route(method="GET", path="/api/tasks/{taskId}", handler=get_task),
+    )
+
+
+async def poll(request: web.Request) -> web.Response:
+    """Answer with one task, or 204."""
+    query = request.query
+    tasks = await _polled(
+        request,
+        request.match_info["taskType"],
+        worker_id=_worker_id(request),
+        domain=text_parameter(query, "domain"),
+        count=1,
+        timeout_ms=SINGLE_POLL_TIMEOUT_MS,
+    )
+    return json_reply(tasks[0]) if tasks else no_content()
+
+
+async def poll_batch(request: web.Request) -> web.Response:
+    """Answer with the list of tasks, which may be empty."""
+    query = request.query
+    tasks = await _polled(
+        request,
+        request.match_info["taskType"],
+        worker_id=_worker_id(request),
+        domain=text_parameter(query, "domain"),
+        count=min(integer_parameter(query, "count", 1), POLL_COUNT_MAX),
+        timeout_ms=integer_parameter(query, "timeout", SINGLE_POLL_TIMEOUT_MS, maximum=POLL_TIMEOUT_MS_MAX),
+    )
+    return json_reply(tasks)
+
+
+async def update(request: web.Request) -> web.Response:
+    """Take a worker's result; answer with the task's id."""
+    command = task_result_from(await read_json(request))
+    answer = await _reported(request, command)
+    return answer if isinstance(answer, web.Response) else text_reply(command.task_id)
+
+
+async def update_and_poll(request: web.Request) -> web.Response:
+    """Take a worker's result; answer with the next task of the same queue if the worker is free now, else 204."""
+    command = task_result_from(await read_json(request))
+    answer = await _reported(request, command)
+    if isinstance(answer, web.Response):
+        return answer
+    queue = _freed_queue(command, answer)
+    if queue is None:
+        return no_content()
+    task_type, domain = queue
+    tasks = await _polled(request, task_type, worker_id=command.worker_id or "", domain=domain, count=1, timeout_ms=0)
+    return json_reply(tasks[0]) if tasks else no_content()
+
+
+async def update_by_ref(request: web.Request) -> web.Response:
+    """End the open task of a reference name; answer with its id, or with nothing where none is open."""
+    state, command = await _update_by_ref(request)
+    task = open_task_of(state, RefName(request.match_info["taskRefName"]))
+    answer = await node_of(request).workflows.submit(command)
+    if answer.rejected is not None and answer.rejected.code is RejectionCode.TASK_NOT_FOUND:
+        return empty_reply()
+    accepted(answer)
+    return empty_reply() if task is None else text_reply(f"{state.workflow_id}~{task.spec.seq}")
+
+
+async def update_by_ref_and_show(request: web.Request) -> web.Response:
+    """End the open task of a reference name; answer with the workflow."""
+    _, command = await _update_by_ref(request)
+    state = accepted(await node_of(request).workflows.submit(command))
+    return json_reply(workflow_json(state, graph_of(request, state)))
+
+
+async def signal_workflow(request: web.Request) -> web.Response:
+    """End the first task that waits for somebody, in the workflow or below it. Where none waits, nothing happens."""
+    status = result_status_from(request.match_info["status"])
+    output = await read_object(request)
+    await signal(request, WorkflowId(request.match_info["workflowId"]), status, output)
+    return empty_reply()
+
+
+async def signal_and_show(request: web.Request) -> web.Response:
+    """End the first task that waits for somebody; answer with what the return strategy wants to see."""
+    status = result_status_from(request.match_info["status"])
+    strategy = _strategy(request)
+    workflow_id = WorkflowId(request.match_info["workflowId"])
+    blocking = await signal(request, workflow_id, status, await read_object(request))
+    if blocking is None:
+        message = f"workflow {workflow_id} and its sub-workflows have no task that waits for a signal"
+        raise NotFound(message)
+    target = await state_of(request, workflow_id)
+    return json_reply(
+        signal_json(
+            target,
+            blocking,
+            target_graph=graph_of(request, target),
+            blocking_graph=graph_of(request, blocking),
+            strategy=strategy,
+            request_id=text_parameter(request.query, "requestId"),
+        )
+    )
+
+
+async def get_task(request: web.Request) -> web.Response:
+    """Answer with one attempt."""
+    text = request.match_info["taskId"]
+    found = parse_task_id(text)
+    if found is not None:
+        workflow_id, seq = found
+        state = await state_of(request, workflow_id, asked_for=f"task {text}")
+        task = state.tasks.get(seq)
+        if task is not None:
+            return json_reply(task_json(state, graph_of(request, state), task))
+    message = f"No such task found by id: {text}"
+    raise NotFound(message)
+
+
+async def queue_sizes(request: web.Request) -> web.Response:
+    """Answer with how many tasks of the given types wait."""
+    types = request.query.getall("taskType", [])
+    if not types:
+        message = "query parameter taskType must name a task type at least once, but is absent"
+        raise RequestInvalid(message)
+    sizes = node_of(request).polls.sizes()
+    return json_reply({task_type: sizes.get(task_type, 0) for task_type in types})
+
+
+async def queue_size(request: web.Request) -> web.Response:
+    """Answer with how many tasks of one type and domain wait."""
+    task_type = text_parameter(request.query, "taskType")
+    if not task_type:
+        message = "query parameter taskType must name a task type, but is absent"
+        raise RequestInvalid(message)
+    domain = text_parameter(request.query, "domain")
+    queue = f"{domain}:{task_type}" if domain else task_type
+    return json_reply(node_of(request).polls.sizes().get(queue, 0))
+
+
+async def queue_all(request: web.Request) -> web.Response:
+    """Answer with how many tasks wait in each queue."""
+    return json_reply(node_of(request).polls.sizes())
+
+
+async def poll_data(request: web.Request) -> web.Response:
+    """Answer with who polled one task type last."""
+    task_type = text_parameter(request.query, "taskType")
+    if not task_type:
+        message = "query parameter taskType must name a task type, but is absent"
+        raise RequestInvalid(message)
+    return json_reply(node_of(request).polls.poll_records(task_type))
+
+
+async def poll_data_of_all(request: web.Request) -> web.Response:
+    """Answer with who polled last, for every task type."""
+    return json_reply(node_of(request).polls.poll_records())
+
+
+def _strategy(request: web.Request) -> ReturnStrategy:
+    text = text_parameter(request.query, "returnStrategy", ReturnStrategy.TARGET_WORKFLOW.value)
+    try:
+        return ReturnStrategy(text)
+    except ValueError:
+        message = f"query parameter returnStrategy must be one of {', '.join(ReturnStrategy)}, but is {text[:40]!r}"
+        raise RequestInvalid(message) from None
+
+
+async def _polled(
+    request: web.Request, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int
+) -> Sequence[JsonObject]:
+    if count == 0:
+        return []
+    try:
+        return await node_of(request).polls.poll(
+            task_type, worker_id=worker_id, domain=domain, count=count, timeout_ms=timeout_ms
+        )
+    except StreamsError as error:
+        # A planned event (a rebalance, a broker that restarts) must look like an empty queue.
+        _log.warning("poll_answered_empty", task_type=task_type, error=str(error), code=error.code)
+        return []
+
+
+async def _reported(request: web.Request, command: ReportTaskResult) -> Answer | web.Response | None:
+    """Hand in a result. None: it is durable and will be decided; a response: its owner has answered for us.
+
+    Raises:
+        Refused: there is no such task, or it takes no reports.
+    """
+    workflows = node_of(request).workflows
+    try:
+        answer = await workflows.submit(command)
+    except DecisionTimeout:
+        return None
+    except NotOwner as away:
+        if away.url is not None and not is_hopped(request):
+            try:
+                response = await request.config_dict[HOP].repeat(request, away.url)
+            except (OwnerUnreachable, TryLater) as error:
+                _log.info("owner_unreachable", owner=away.url, workflow_id=away.workflow_id, error=str(error))
+            else:
+                if response.status < web.HTTPInternalServerError.status_code:
+                    return response
+        # Whoever owns the workflow next will find it. If the owner took it after all, it is ignored as repeated.
+        await workflows.append(command)
+        return None
+    if answer.rejected is not None:
+        raise Refused(answer.rejected)
+    return answer
+
+
+def _freed_queue(command: ReportTaskResult, answer: Answer | None) -> tuple[str, str] | None:
+    """Return type and domain of the attempt that ended, None if it goes on or is not known any more."""
+    found = parse_task_id(command.task_id)
+    if found is None or answer is None or answer.state is None:
+        return None
+    task = answer.state.tasks.get(found[1])
+    if task is None or task.spec.dispatch != "worker" or status_of(task) not in TASK_TERMINAL:
+        return None
+    return task.spec.type, task.spec.domain
+
+
+async def _update_by_ref(request: web.Request) -> tuple[WorkflowState, UpdateTaskByRef]:
+    status = result_status_from(request.match_info["status"])
+    output = await read_object(request)
+    state = await state_of(request, WorkflowId(request.match_info["workflowId"]))
+    return state, UpdateTaskByRef(
+        workflow_id=state.workflow_id,
+        ref_name=RefName(request.match_info["taskRefName"]),
+        status=status,
+        output=output,
+        worker_id=_worker_id(request),
+    )
+
+
+def _worker_id(request: web.Request) -> str:
+    """Return the worker's name; clients spell the parameter in two ways."""
+    query = request.query
+    return query.get("workerid") or query.get("workerId") or ""

@@ -1,0 +1,268 @@
+"""Workflows: start, look, act, find.
+
+Must not hold rules of workflows: each action is a command, and a refusal comes back with its own words. Keeps
+the invariant that whoever was answered a workflow id finds that workflow at once.
+
+Source: Conductor's `WorkflowResource`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from api.correlation import CORRELATED_MAX, correlated, running
+from api.errors import RequestInvalid
+from api.keys import graph_of, node_of
+from api.lookup import accepted, state_of
+from api.routing import Route
+from api.wire.operations import PRIORITY_MAX, skip_from, start_from
+from api.wire.reading import (
+    boolean_parameter,
+    integer_parameter,
+    optional_integer_parameter,
+    read_bytes,
+    read_ids,
+    read_object,
+    text_parameter,
+)
+from api.wire.replies import empty_reply, json_reply, no_content, text_reply
+from api.wire.workflows import status_json, task_json, workflow_json
+from engine.commands import (
+    Command,
+    EvaluateWorkflow,
+    PauseWorkflow,
+    RestartWorkflow,
+    ResumeWorkflow,
+    RetryWorkflow,
+    StartWorkflow,
+    TerminateWorkflow,
+)
+from engine.ids import RefName, WorkflowId
+from engine.json_value import JsonObject
+from engine.model import WorkflowState, status_of
+from engine.status import TaskStatus
+
+SEARCH_SIZE_MAX: Final = 5_000
+"""Hits of one answer. Source: Conductor."""
+
+
+def routes() -> tuple[Route, ...]:
+    """Return the routes under `/api/workflow`."""
+    return (
+        Route(method="POST", path="/api/workflow", handler=start),
+        Route(method="GET", path="/api/workflow/search", handler=search),
+        Route(method="GET", path="/api/workflow/running/{name}", handler=list_running),
+        Route(method="PUT", path="/api/workflow/decide/{workflowId}", handler=decide),
+        Route(method="POST", path="/api/workflow/{name}", handler=start_by_name),
+        Route(method="GET", path="/api/workflow/{workflowId}", handler=get),
+        Route(method="DELETE", path="/api/workflow/{workflowId}", handler=terminate),
+        Route(method="GET", path="/api/workflow/{workflowId}/status", handler=get_status),
+        Route(method="GET", path="/api/workflow/{workflowId}/tasks", handler=list_tasks),
+        Route(method="PUT", path="/api/workflow/{workflowId}/pause", handler=pause),
+        Route(method="PUT", path="/api/workflow/{workflowId}/resume", handler=resume),
+        Route(method="POST", path="/api/workflow/{workflowId}/restart", handler=restart),
+        Route(method="POST", path="/api/workflow/{workflowId}/retry", handler=retry),
+        Route(method="PUT", path="/api/workflow/{workflowId}/skiptask/{taskRefName}", handler=skip_task),
+        Route(method="POST", path="/api/workflow/{name}/correlated", handler=list_correlated_of_many),
+        Route(method="GET", path="/api/workflow/{name}/correlated/{correlationId}", handler=list_correlated),
+    )
+
+
+async def start(request: web.Request) -> web.Response:
+    """Start a workflow; answer with its id."""
+    return text_reply(await _start(request, start_from(await read_object(request))))
+
+
+async def start_by_name(request: web.Request) -> web.Response:
+    """Start a workflow whose name is in the path and whose input is the body; answer with its id."""
+    query = request.query
+    command = StartWorkflow(
+        name=request.match_info["name"],
+        version=optional_integer_parameter(query, "version"),
+        correlation_id=text_parameter(query, "correlationId") or None,
+        priority=integer_parameter(query, "priority", 0, maximum=PRIORITY_MAX),
+        input=await read_object(request),
+    )
+    return text_reply(await _start(request, command))
+
+
+async def get(request: web.Request) -> web.Response:
+    """Answer with a workflow, its tasks included unless told otherwise."""
+    include_tasks = boolean_parameter(request.query, "includeTasks", default=True)
+    state = await state_of(request, _workflow_id(request))
+    return json_reply(workflow_json(state, graph_of(request, state), include_tasks=include_tasks))
+
+
+async def get_status(request: web.Request) -> web.Response:
+    """Answer with the status of a workflow; with its output and variables if asked for."""
+    query = request.query
+    state = await state_of(request, _workflow_id(request))
+    return json_reply(
+        status_json(
+            state,
+            include_output=boolean_parameter(query, "includeOutput", default=False),
+            include_variables=boolean_parameter(query, "includeVariables", default=False),
+        )
+    )
+
+
+async def list_tasks(request: web.Request) -> web.Response:
+    """Answer with a page of a workflow's tasks, of the given statuses only if any are given."""
+    query = request.query
+    first = integer_parameter(query, "start", 0)
+    count = integer_parameter(query, "count", 15)
+    wanted = _statuses(query.getall("status", []))
+    state = await state_of(request, _workflow_id(request))
+    tasks = [state.tasks[seq] for seq in sorted(state.tasks)]
+    if wanted:
+        tasks = [task for task in tasks if status_of(task) in wanted]
+    graph = graph_of(request, state)
+    page = [task_json(state, graph, task) for task in tasks[first : first + count]]
+    return json_reply({"totalHits": len(tasks), "results": page})
+
+
+async def decide(request: web.Request) -> web.Response:
+    """Have a workflow looked at. Kept for clients that used to need it: nothing waits for this call."""
+    await _send(request, EvaluateWorkflow(workflow_id=_workflow_id(request)))
+    return empty_reply()
+
+
+async def pause(request: web.Request) -> web.Response:
+    """Schedule nothing new until the workflow is resumed."""
+    await _send(request, PauseWorkflow(workflow_id=_workflow_id(request)))
+    return empty_reply()
+
+
+async def resume(request: web.Request) -> web.Response:
+    """Go on after a pause."""
+    await _send(request, ResumeWorkflow(workflow_id=_workflow_id(request)))
+    return empty_reply()
+
+
+async def restart(request: web.Request) -> web.Response:
+    """Run an ended workflow again from its beginning."""
+    latest = boolean_parameter(request.query, "useLatestDefinitions", default=False)
+    await _send(request, RestartWorkflow(workflow_id=_workflow_id(request), use_latest_definitions=latest))
+    return no_content()
+
+
+async def retry(request: web.Request) -> web.Response:
+    """Give what failed a further attempt."""
+    descend = boolean_parameter(request.query, "resumeSubworkflowTasks", default=False)
+    await _send(request, RetryWorkflow(workflow_id=_workflow_id(request), resume_subworkflow_tasks=descend))
+    return no_content()
+
+
+async def skip_task(request: web.Request) -> web.Response:
+    """Step over a task that has not been scheduled yet."""
+    await _send(
+        request,
+        skip_from(
+            _workflow_id(request),
+            RefName(request.match_info["taskRefName"]),
+            await read_object(request),
+            request.query,
+        ),
+    )
+    return empty_reply()
+
+
+async def terminate(request: web.Request) -> web.Response:
+    """End a workflow as TERMINATED."""
+    query = request.query
+    await _send(
+        request,
+        TerminateWorkflow(
+            workflow_id=_workflow_id(request),
+            reason=text_parameter(query, "reason") or None,
+            trigger_failure_workflow=boolean_parameter(query, "triggerFailureWorkflow", default=False),
+        ),
+    )
+    return empty_reply()
+
+
+async def search(request: web.Request) -> web.Response:
+    """Answer with a page of the workflows that a query finds."""
+    query = request.query
+    clauses = text_parameter(query, "query")
+    if boolean_parameter(query, "topLevelOnly", default=False):
+        clauses = f'({clauses}) AND parentWorkflowId=""' if clauses else 'parentWorkflowId=""'
+    page = await node_of(request).history.search(
+        query=clauses,
+        free_text=text_parameter(query, "freeText", "*"),
+        start=integer_parameter(query, "start", 0),
+        size=integer_parameter(query, "size", 100, maximum=SEARCH_SIZE_MAX),
+        sort="|".join(part for part in query.getall("sort", []) if part),
+    )
+    return json_reply({"totalHits": page.total, "results": page.hits})
+
+
+async def list_running(request: web.Request) -> web.Response:
+    """Answer with the ids of the running workflows of a name; with both times given, of all that began between them."""
+    query = request.query
+    begun_after_ms = optional_integer_parameter(query, "startTime", maximum=_INSTANT_MAX)
+    begun_before_ms = optional_integer_parameter(query, "endTime", maximum=_INSTANT_MAX)
+    return json_reply(
+        await running(
+            request,
+            request.match_info["name"],
+            version=integer_parameter(query, "version", 1),
+            window=None if begun_after_ms is None or begun_before_ms is None else (begun_after_ms, begun_before_ms),
+        )
+    )
+
+
+async def list_correlated(request: web.Request) -> web.Response:
+    """Answer with the workflows of a name and a correlation id; with the ended ones if asked for."""
+    found = await correlated(
+        request,
+        request.match_info["name"],
+        request.match_info["correlationId"],
+        include_closed=boolean_parameter(request.query, "includeClosed", default=False),
+    )
+    return json_reply(_rendered(request, found))
+
+
+async def list_correlated_of_many(request: web.Request) -> web.Response:
+    """Answer with a map from each correlation id of the body to the workflows of a name that carry it."""
+    include_closed = boolean_parameter(request.query, "includeClosed", default=False)
+    name = request.match_info["name"]
+    found: dict[str, list[JsonObject]] = {}
+    for correlation_id in await read_ids(request, ids_max=CORRELATED_MAX):
+        states = await correlated(request, name, correlation_id, include_closed=include_closed)
+        found[correlation_id] = _rendered(request, states)
+    return json_reply(found)
+
+
+_INSTANT_MAX: Final = 2**53
+"""Epoch milliseconds that every client can hold as a number."""
+
+
+async def _start(request: web.Request, command: StartWorkflow) -> WorkflowId:
+    answer = await node_of(request).workflows.submit(command)
+    accepted(answer)
+    return answer.workflow_id
+
+
+async def _send(request: web.Request, command: Command) -> WorkflowState:
+    # Whatever body a client puts into an action is read, so that the connection can be used again, and ignored.
+    await read_bytes(request)
+    return accepted(await node_of(request).workflows.submit(command))
+
+
+def _rendered(request: web.Request, states: Sequence[WorkflowState]) -> list[JsonObject]:
+    include_tasks = boolean_parameter(request.query, "includeTasks", default=False)
+    return [workflow_json(state, graph_of(request, state), include_tasks=include_tasks) for state in states]
+
+
+def _statuses(texts: Sequence[str]) -> frozenset[TaskStatus]:
+    try:
+        return frozenset(TaskStatus(text) for text in texts if text)
+    except ValueError:
+        message = f"query parameter status must be one of {', '.join(TaskStatus)}, but is {', '.join(texts)[:80]!r}"
+        raise RequestInvalid(message) from None
+
+
+def _workflow_id(request: web.Request) -> WorkflowId:
+    return WorkflowId(request.match_info["workflowId"])

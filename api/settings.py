@@ -1,0 +1,106 @@
+"""The settings of `podium serve`.
+
+Holds one frozen class. Must be read by the composition root alone, which passes plain values on. Keeps the
+invariant that every setting has a unit, a default and bounds, and that flags win over the environment, which
+wins over the defaults.
+"""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LogLevel(StrEnum):
+    """How much the server says. At `debug`, also every poll and every result."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class ServeSettings(BaseSettings):
+    """What `podium serve` can be told. Each field is a flag and the environment variable `PODIUM_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PODIUM_", frozen=True, extra="ignore")
+
+    data: Annotated[
+        Path, Field(description="Directory of the embedded log and of the history. One process at a time may use it.")
+    ] = Path("podium-data")
+    host: Annotated[str, Field(min_length=1, description="Address to listen at.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="TCP port to listen at; 0 takes any that is free.")] = 8080
+    kafka: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$", description="Kafka brokers, HOST:PORT[,…]; none: the embedded log."
+        ),
+    ] = None
+    topic_prefix: Annotated[
+        str,
+        Field(
+            max_length=60, pattern=r"^[a-zA-Z0-9._-]*$", description="What the names of all Kafka topics begin with."
+        ),
+    ] = "podium."
+    partitions: Annotated[
+        int | None,
+        Field(ge=1, le=1_024, description="Workflow partitions of a log that is made now; later the log says."),
+    ] = None
+    replication: Annotated[
+        int | None,
+        Field(ge=1, le=7, description="Copies of each Kafka topic that is made now; none: the cluster's default."),
+    ] = None
+    clickhouse: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="ClickHouse server of the history; none: in process, in --data."),
+    ] = None
+    history: Annotated[
+        bool, Field(description="Keep the history. Without it, workflows that have ended cannot be found.")
+    ] = True
+    snapshot_every_ms: Annotated[
+        int, Field(ge=100, le=86_400_000, description="Milliseconds between two snapshots of a partition.")
+    ] = 30_000
+    allow_private_targets: Annotated[bool, Field(description="Let HTTP tasks call private and loopback addresses.")] = (
+        False
+    )
+    allowed_hosts: Annotated[
+        tuple[str, ...], Field(description="Host names that HTTP tasks may call although their addresses are private.")
+    ] = ()
+    url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="Where other processes reach this one; none: http://HOST:PORT."),
+    ] = None
+    insecure: Annotated[
+        bool, Field(description="Listen beyond this machine although anybody who reaches the port may do anything.")
+    ] = False
+    body_bytes_max: Annotated[
+        int, Field(ge=1_024, le=1_073_741_824, description="Bytes of a request body, decompressed.")
+    ] = 16 * 1024 * 1024
+    shutdown_seconds: Annotated[
+        float, Field(ge=0, le=300, description="Seconds that running requests have to end when the server stops.")
+    ] = 8.0
+    log_level: Annotated[LogLevel, Field(description="How much the server says.")] = LogLevel.INFO
+
+    @model_validator(mode="after")
+    def _stay_on_this_machine(self) -> Self:
+        if self.insecure or is_loopback(self.host):
+            return self
+        message = (
+            f"host {self.host} is reachable from other machines, and Podium has no credentials yet: "
+            "whoever reaches the port may start, read and end every workflow. Listen at 127.0.0.1 "
+            "behind a proxy that authenticates, or add --insecure if the network is trusted"
+        )
+        raise ValueError(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reachable from this machine alone. Names but `localhost` count as reachable."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+"""Requests to start a workflow and to act on one, read into the engine's commands.
+
+Holds the edge models of StartWorkflowRequest and SkipTaskRequest and their readers. Must not send a command.
+Keeps the invariant that a start carries a valid inline definition, or none.
+
+Source: conductor-common `StartWorkflowRequest`, `SkipTaskRequest`; the Python client's
+`skip_task_from_workflow`.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import Field
+
+from api.errors import RequestInvalid
+from api.wire.definitions import Domains, Int, workflow_def_from
+from api.wire.strict_json import JsonInvalid, parse
+from api.wire.violations import Wire, validated
+from engine.commands import SkipTask, StartWorkflow
+from engine.ids import RefName, WorkflowId
+from engine.json_value import JsonObject, JsonValue
+from engine.validation import Violation
+from streams.task_wire import definition_json
+
+PRIORITY_MAX: Final = 99
+SKIP_REQUEST_CHARS_MAX: Final = 100_000
+"""A query cannot be longer than this anyway; it bounds what the literal parser is given."""
+
+_FIELD_OF_QUERY: Final = re.compile(r"(taskInput|taskOutput)\[([^\]]+)\]")
+
+
+class StartWorkflowRequest(Wire):
+    """Conductor's StartWorkflowRequest."""
+
+    name: str = ""
+    version: Int | None = None
+    correlation_id: str | None = None
+    input: JsonObject | None = None
+    task_to_domain: Domains | None = None
+    workflow_def: JsonObject | None = None
+    external_input_payload_storage_path: str | None = None
+    priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] | None = None
+    created_by: str | None = None
+    idempotency_key: str | None = None
+    idempotency_strategy: str | None = None
+
+
+class SkipTaskRequest(Wire):
+    """Conductor's SkipTaskRequest."""
+
+    task_input: JsonObject | None = None
+    task_output: JsonObject | None = None
+
+
+def start_from(value: JsonValue) -> StartWorkflow:
+    """Return the command that a start request stands for.
+
+    Raises:
+        RequestInvalid: with every broken rule, also those of an inline definition.
+    """
+    request = validated(StartWorkflowRequest, value)
+    name = request.name
+    definition: JsonObject | None = None
+    if request.workflow_def is not None:
+        inline = workflow_def_from(request.workflow_def, at="workflowDef")
+        definition = definition_json(inline)
+        name = name or inline.name
+    if not name:
+        raise RequestInvalid(violations=[Violation(path="name", message="must not be empty", invalid_value=name)])
+    return StartWorkflow(
+        name=name,
+        version=request.version,
+        correlation_id=request.correlation_id,
+        input=request.input,
+        task_to_domain=request.task_to_domain,
+        workflow_def=definition,
+        external_input_payload_storage_path=request.external_input_payload_storage_path,
+        priority=request.priority,
+        created_by=request.created_by,
+        idempotency_key=request.idempotency_key,
+        # Every start of the Python client carries a strategy and no key: then it means nothing.
+        idempotency_strategy=request.idempotency_strategy if request.idempotency_key else None,
+    )
+
+
+def skip_from(workflow_id: WorkflowId, ref: RefName, body: JsonObject, query: Mapping[str, str]) -> SkipTask:
+    """Return the command that a skip request stands for: a JSON body, or one of the two forms that come in the query.
+
+    Conductor binds it from `taskOutput[key]=value`; its Python client sends `skipTaskRequest=` with the
+    object as Python prints it.
+
+    Raises:
+        RequestInvalid: with every broken rule.
+    """
+    fields: JsonObject = dict(body)
+    if not fields and "skipTaskRequest" in query:
+        fields = _literal(query["skipTaskRequest"])
+    for name, value in query.items():
+        found = _FIELD_OF_QUERY.fullmatch(name)
+        if found is not None:
+            fields.setdefault(found[1], {})[found[2]] = value
+    request = validated(SkipTaskRequest, fields)
+    return SkipTask(
+        workflow_id=workflow_id,
+        task_reference_name=ref,
+        task_input=request.task_input,
+        task_output=request.task_output,
+    )
+
+
+def _literal(text: str) -> JsonObject:
+    value: Any = None
+    if len(text) <= SKIP_REQUEST_CHARS_MAX:
+        try:
+            value = parse(text.encode())
+        except JsonInvalid:
+            value = _python_literal(text)
+    if isinstance(value, dict):
+        snake = {"task_input": "taskInput", "task_output": "taskOutput"}
+        return {snake.get(str(name), str(name)): item for name, item in value.items()}
+    message = f"query parameter skipTaskRequest must be an object {{taskInput, taskOutput}}, but is {text[:80]!r}"
+    raise RequestInvalid(message)
+
+
+def _python_literal(text: str) -> JsonValue:
+    """Return what Python's own notation stands for, if that is JSON; else None."""
+    try:
+        return parse(orjson.dumps(ast.literal_eval(text)))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
