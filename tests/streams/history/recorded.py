@@ -1,0 +1,253 @@
+"""Logs for the tests of the history: real decisions of the real machine, on a clock that the test moves.
+
+Holds a writer of one partition and a seeded crowd of workflows. Must not know the history. Keeps the invariant that the same seed
+gives the same records, byte by byte.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from engine.commands import (
+    ClaimTask,
+    Command,
+    PauseWorkflow,
+    ReportTaskResult,
+    RestartWorkflow,
+    ResumeWorkflow,
+    RetryWorkflow,
+    StartWorkflow,
+    TerminateWorkflow,
+)
+from engine.definitions import TaskDef, WorkflowDef, WorkflowTask
+from engine.ids import RefName, WorkflowId, task_id
+from engine.json_value import JsonObject
+from engine.model import WorkflowState, open_tasks
+from engine.status import TaskStatus
+from engine.testing import Shelf
+from streams.partition.machine import PartitionMachine
+from streams.ports import LogRecord, NewRecord
+from streams.records import OwnerClaimed, encode
+
+FIRST_MS = 1_790_000_000_000
+"""A day in September 2026."""
+
+
+def simple(ref: str, name: str | None = None) -> WorkflowTask:
+    """Return a worker's task."""
+    return WorkflowTask(name=name or ref, task_reference_name=RefName(ref))
+
+
+THREE_TASKS = WorkflowDef(
+    name="three_tasks",
+    tasks=(simple("first"), simple("second"), simple("third")),
+    output_parameters={"result": "${third.output.value}"},
+)
+FORK_JOIN = WorkflowDef(
+    name="fork_join",
+    version=2,
+    tasks=(
+        WorkflowTask(
+            name="fork",
+            task_reference_name=RefName("fork"),
+            type="FORK_JOIN",
+            fork_tasks=((simple("left"),), (simple("right"),)),
+        ),
+        WorkflowTask(
+            name="join",
+            task_reference_name=RefName("join"),
+            type="JOIN",
+            join_on=(RefName("left"), RefName("right")),
+        ),
+    ),
+)
+TASK_DEFS = tuple(
+    TaskDef(name=name, retry_count=1, retry_delay_seconds=0)
+    for name in ("first", "second", "third", "left", "right")
+)
+
+
+class RecordedPartition:
+    """One partition of `events`, written by its owner. Records are kept here; whoever wants a log appends them there."""
+
+    def __init__(self, *, partition: int = 0, partitions: int = 1, owner: str = "owner-1") -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.shelf = Shelf()
+        self.shelf.add(THREE_TASKS, FORK_JOIN, *TASK_DEFS)
+        self.records: list[bytes] = []
+        self._commands = 0
+        self._machine = self._fresh_machine()
+        self.claim(owner)
+
+    def claim(self, owner: str) -> None:
+        """Let a new owner begin: it folds the whole log, its own claim last."""
+        claim = OwnerClaimed(owner=owner, url="", at_ms=FIRST_MS, partitions=self.partitions)
+        self.append_raw(encode(claim))
+        self._machine = self._fresh_machine()
+        for offset, value in enumerate(self.records):
+            self._machine.replay(self.log_record(offset, value))
+        self._machine.recovered()
+
+    def send(self, *commands: Command, at_ms: int) -> list[NewRecord]:
+        """Decide about commands and return the records that the decisions are."""
+        sources = []
+        for command in commands:
+            sources.append(
+                LogRecord(
+                    topic="commands",
+                    partition=self.partition,
+                    offset=self._commands,
+                    key=None,
+                    value=msgspec.json.encode(command),
+                    appended_at_ms=at_ms,
+                )
+            )
+            self._commands += 1
+        turn = self._machine.decide(sources, at_ms)
+        if turn is None:
+            return []
+        first = len(self.records)
+        self.records.extend(record.value or b"" for record in turn.records)
+        self._machine.acknowledged(turn, first)
+        return turn.records
+
+    def append_raw(self, value: bytes) -> None:
+        """Append a record as somebody else would."""
+        self.records.append(value)
+
+    def state(self, workflow_id: str) -> WorkflowState:
+        """Return a workflow as its owner has it."""
+        state = self._machine.table.get(WorkflowId(workflow_id))
+        assert state is not None
+        return state
+
+    def log_record(self, offset: int, value: bytes) -> LogRecord:
+        """Return a record as a reader sees it."""
+        return LogRecord(
+            topic="events",
+            partition=self.partition,
+            offset=offset,
+            key=None,
+            value=value,
+            appended_at_ms=FIRST_MS,
+        )
+
+    def new_records(self, *, start: int = 0) -> list[NewRecord]:
+        """Return the records from an offset on, as they are appended to a log."""
+        return [NewRecord(key=None, value=value) for value in self.records[start:]]
+
+    def _fresh_machine(self) -> PartitionMachine:
+        return PartitionMachine(
+            partition=self.partition, partitions=self.partitions, definitions=self.shelf, noise=lambda: 0.5
+        )
+
+
+class Crowd:
+    """Workflows that live at random: they run, fail, are retried, paused, ended and restarted; some results come twice."""
+
+    def __init__(self, recorded: RecordedPartition, *, seed: int) -> None:
+        self.recorded = recorded
+        self.ids: list[str] = []
+        self._random = random.Random(seed)
+        self._at_ms = FIRST_MS
+
+    def live(self, steps: int) -> None:
+        """Take this many steps, one command each, of random workflows."""
+        for _ in range(steps):
+            # Days apart at times, so that rows fall into several months.
+            self._at_ms += self._random.choice((1, 7, 250, 4_000, 60_000, 20_000_000))
+            self.recorded.send(self._next_command(), at_ms=self._at_ms)
+
+    def _next_command(self) -> Command:
+        if not self.ids or self._random.random() < 0.15:
+            return self._start()
+        workflow_id = self._random.choice(self.ids)
+        state = self.recorded.state(workflow_id)
+        if state.is_terminal:
+            return self._rerun(WorkflowId(workflow_id))
+        return self._act(state)
+
+    def _start(self) -> Command:
+        chance = self._random
+        number = len(self.ids)
+        workflow_id = f"wf-{number:05d}" if chance.random() < 0.5 else f"order:{chance.randrange(1 << 30)}@{number}"
+        self.ids.append(workflow_id)
+        return StartWorkflow(
+            name=chance.choice(("three_tasks", "fork_join")),
+            workflow_id=WorkflowId(workflow_id),
+            correlation_id=chance.choice((None, "c-1", "c-2", "customer 7", "100%_sure", "back\\slash", "Łódź")),
+            input=self._payload(),
+            priority=chance.randrange(5),
+            created_by=chance.choice((None, "alice", "bob")),
+            idempotency_key=chance.choice((None, None, f"key-{number}")),
+            task_to_domain=chance.choice((None, {"*": "blue"})),
+        )
+
+    def _payload(self) -> JsonObject:
+        return self._random.choice(
+            (
+                {},
+                {"customer": "Ann O'Hara", "amount": 12.5},
+                {"note": 'quoted "text" and \\ and \n newline', "list": [1, None, {}]},
+                {"emoji": "🎬", "null": None, "a.b": 1, "a": {"b": 2}},
+                {"customer": "bob", "amount": 99},
+            )
+        )
+
+    def _rerun(self, workflow_id: WorkflowId) -> Command:
+        roll = self._random.random()
+        if roll < 0.2:
+            return RestartWorkflow(workflow_id=workflow_id)
+        if roll < 0.4:
+            return RetryWorkflow(workflow_id=workflow_id)
+        return self._late_result(workflow_id) if roll < 0.6 else self._start()
+
+    def _late_result(self, workflow_id: WorkflowId) -> Command:
+        state = self.recorded.state(workflow_id)
+        seqs = sorted(state.tasks)
+        seq = self._random.choice(seqs) if seqs else 1
+        return ReportTaskResult(
+            workflow_instance_id=workflow_id,
+            task_id=task_id(workflow_id, seq),
+            status=TaskStatus.COMPLETED,
+            worker_id="late",
+        )
+
+    def _act(self, state: WorkflowState) -> Command:
+        chance = self._random
+        workflow_id = state.workflow_id
+        roll = chance.random()
+        if roll < 0.03:
+            return TerminateWorkflow(workflow_id=workflow_id, reason=chance.choice(("stopped by hand", None)))
+        if roll < 0.08:
+            return PauseWorkflow(workflow_id=workflow_id)
+        if state.status.value == "PAUSED":
+            return ResumeWorkflow(workflow_id=workflow_id)
+        if roll < 0.12:
+            return self._late_result(workflow_id)
+        waiting = open_tasks(state)
+        if not waiting:
+            return ResumeWorkflow(workflow_id=workflow_id)
+        name = task_id(workflow_id, chance.choice(waiting).spec.seq)
+        worker = chance.choice(("worker-a", "worker-b"))
+        if roll < 0.45:
+            return ClaimTask(workflow_instance_id=workflow_id, task_id=name, worker_id=worker)
+        return ReportTaskResult(
+            workflow_instance_id=workflow_id,
+            task_id=name,
+            status=chance.choice(
+                (TaskStatus.COMPLETED,) * 6
+                + (TaskStatus.FAILED, TaskStatus.FAILED_WITH_TERMINAL_ERROR, TaskStatus.IN_PROGRESS)
+            ),
+            output_data=self._payload(),
+            reason_for_incompletion=chance.choice((None, "disk full", "Timeout while encoding")),
+            worker_id=worker,
+        )
+
+
+def chunks(records: Sequence[NewRecord], size: int) -> Iterator[Sequence[NewRecord]]:
+    """Yield the records in pieces of a size."""
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
