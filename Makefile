@@ -51,7 +51,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 .PHONY: demo
 demo: $(STAMP) ## Run a real video through a workflow (VIDEO=file for your own)
-	@$(BIN)/python deploy/demo/run.py $(if $(VIDEO),"$(VIDEO)")
+	@$(BIN)/python deploy/demo/run.py $(if $(VIDEO),--video "$(VIDEO)") $(ARGS)
 
 .PHONY: kafka
 kafka: $(STAMP) ## Run a Kafka broker in the foreground, for development (ARGS="--nodes 3")

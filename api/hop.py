@@ -28,8 +28,8 @@ PAUSE_MS: Final = 50
 """Between two looks for an owner."""
 HOP_MS_MAX: Final = 30_000
 """For the owner's answer: longer than its own wait for a decision, and than a long poll."""
-CONNECTIONS_MAX: Final = 100
-"""To other processes, in all."""
+CONNECTIONS_MAX: Final = 5_000
+"""To other processes, in all. Long polls hop too, and each holds a connection while it waits."""
 
 _PASSED_ON: Final = ("Content-Type", "Accept")
 _PASSED_BACK: Final = ("Content-Type", "Retry-After")

@@ -1,7 +1,7 @@
 """`apply`: what an event makes of a state.
 
-Holds the one table from event types to appliers. Must not validate, refuse or look at anything but the state and the event:
-it trusts the log. Keeps the invariant that the live path and the replay of a log run exactly the same code.
+Holds the one table from event types to appliers. Must not validate, refuse or look at anything but the state and the
+event: it trusts the log. Keeps the invariant that the live path and the replay of a log run exactly the same code.
 """
 
 from collections.abc import Callable, Iterable

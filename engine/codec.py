@@ -1,7 +1,10 @@
 """A workflow's state as bytes, and back.
 
-Holds the packed form for snapshots and for idle workflows in memory. Must not be read by anybody but this module: its layout is
-ours to change with `FORMAT`. Keeps the invariant that unpacking what was packed gives an equal state.
+Holds the packed form for snapshots and for idle workflows in memory. Must not be read by anybody but this module: its
+layout is ours to change with `FORMAT`. Keeps the invariant that unpacking what was packed gives an equal state.
+
+The form is MessagePack. It has no integers beyond 64 bits, JSON has: a state with one in its payloads is packed as
+JSON, which begins with `[`, and no packed array of so many fields does.
 """
 
 from typing import Final
@@ -51,27 +54,30 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Packed)
+_json_encoder: Final = msgspec.json.Encoder()
+_json_decoder: Final = msgspec.json.Decoder(_Packed)
+_JSON_MARK: Final = b"["
 
 _SAME: Final = tuple(
-    field
-    for field in _Packed.__struct_fields__
-    if field not in {"format", "tasks", "scopes", "missing", "awaited"}
+    field for field in _Packed.__struct_fields__ if field not in {"format", "tasks", "scopes", "missing", "awaited"}
 )
 
 
 def pack(state: WorkflowState) -> bytes:
     """Return a state as bytes. Costs the length of the workflow."""
     tasks = sorted(state.tasks.values(), key=lambda task: task.spec.seq)
-    return _encoder.encode(
-        _Packed(
-            format=FORMAT,
-            tasks=tuple(tasks),
-            scopes=dict(state.scopes),
-            missing=dict(state.missing),
-            awaited=dict(state.awaited),
-            **{field: getattr(state, field) for field in _SAME},
-        )
+    packed = _Packed(
+        format=FORMAT,
+        tasks=tuple(tasks),
+        scopes=dict(state.scopes),
+        missing=dict(state.missing),
+        awaited=dict(state.awaited),
+        **{field: getattr(state, field) for field in _SAME},
     )
+    try:
+        return _encoder.encode(packed)
+    except OverflowError:
+        return _json_encoder.encode(packed)
 
 
 def unpack(packed: bytes) -> WorkflowState:
@@ -81,7 +87,7 @@ def unpack(packed: bytes) -> WorkflowState:
         FormatUnknown: the bytes were written by another release.
     """
     try:
-        found = _decoder.decode(packed)
+        found = (_json_decoder if packed.startswith(_JSON_MARK) else _decoder).decode(packed)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         message = f"packed state of {len(packed)} bytes cannot be read: {error}"
         raise FormatUnknown(message) from error

@@ -1,8 +1,9 @@
 """Commands: what clients, workers and the shell ask of a workflow. One JSON object each on the `commands` topic.
 
-Holds the shapes only; what a command does is in `engine.deciders`. The field names are Conductor's, so that a start request or a
-task result of an existing client is a command once `command` is added to it. Unknown fields are ignored. Keeps the invariant
-that each command names its workflow, except a start without `workflowId`, whose id is then the record's key.
+Holds the shapes only; what a command does is in `engine.deciders`. The field names are Conductor's, so that a start
+request or a task result of an existing client is a command once `command` is added to it. Unknown fields are ignored.
+Keeps the invariant that each command names its workflow, except a start without `workflowId`, whose id is then the
+record's key.
 
 Source: conductor-common `StartWorkflowRequest`, `TaskResult`, `SkipTaskRequest`.
 """
@@ -81,7 +82,8 @@ class ClaimTask(_Command, frozen=True, kw_only=True, tag="claim_task"):
 class UpdateTaskByRef(_Command, frozen=True, kw_only=True, tag="update_task"):
     """Say how the open task of a reference name went; the ref may come without its loop suffix.
 
-    With `ref_name=None` the first waiting WAIT or HUMAN task is meant (a signal). The output is merged into what is there.
+    With `ref_name=None` the first waiting WAIT or HUMAN task is meant (a signal). The output is merged into what is
+    there.
     """
 
     workflow_id: WorkflowId
@@ -161,7 +163,7 @@ class EvaluateWorkflow(_Command, frozen=True, kw_only=True, tag="evaluate_workfl
 
 
 class FireTimer(_Command, frozen=True, kw_only=True, tag="fire_timer"):
-    """Say that a deadline of a task (`task_seq`), or of the whole workflow (0), has passed. Made by the owner itself."""
+    """Say that a deadline of a task, or of the whole workflow (`task_seq` 0), has passed. Made by the owner itself."""
 
     workflow_id: WorkflowId
     task_seq: TaskSeq

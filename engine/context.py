@@ -1,7 +1,7 @@
 """What a decision may know besides the state and the command.
 
-Holds the context and the port through which definitions come in. Must not load: all that a decision can need is there before
-it is asked for. Keeps the invariant that the same state, command and context give the same decision.
+Holds the context and the port through which definitions come in. Must not load: all that a decision can need is there
+before it is asked for. Keeps the invariant that the same state, command and context give the same decision.
 """
 
 from typing import Protocol
@@ -44,7 +44,10 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
-    """`now_ms` is the decision's instant, epoch milliseconds; `noise` a number in [0, 1) drawn by the shell (retry jitter)."""
+    """What is known besides the state and the command.
+
+    `now_ms` is the instant of the decision, epoch milliseconds; `noise` a number in [0, 1) for the jitter of retries.
+    """
 
     now_ms: int
     definitions: DefinitionSource

@@ -1,7 +1,7 @@
 """`decide`: what a command does to a workflow.
 
-Holds the one table from command types to deciders. Must not do anything itself. Keeps the invariant that a decision is a pure
-function of state, command and context: decided twice, it is the same twice.
+Holds the one table from command types to deciders. Must not do anything itself. Keeps the invariant that a decision
+is a pure function of state, command and context: decided twice, it is the same twice.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import children, operations, results, reruns, start, timers
+from engine.deciders import children, operations, reruns, results, start, timers
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -35,9 +35,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
 )
 
 
-def decide(
-    state: WorkflowState | None, command: commands.Command, context: DecideContext, graphs: Graphs
-) -> Decision:
+def decide(state: WorkflowState | None, command: commands.Command, context: DecideContext, graphs: Graphs) -> Decision:
     """Return what a command does to a workflow, or why it is refused.
 
     A `StartWorkflow` has been given its id before. `graphs` is a cache over `context.definitions`, nothing more.
@@ -50,7 +48,5 @@ def decide(
         return start.start_workflow(state, command, context, graphs)
     if state is None:
         workflow_id = commands.workflow_of(command)
-        return Rejected(
-            code=RejectionCode.WORKFLOW_NOT_FOUND, reason=f"No such workflow found by id: {workflow_id}"
-        )
+        return Rejected(code=RejectionCode.WORKFLOW_NOT_FOUND, reason=f"No such workflow found by id: {workflow_id}")
     return DECIDERS[type(command)](state, command, context, graphs)

@@ -1,8 +1,8 @@
 """Workflow and task definitions as values: Conductor's JSON, field by field.
 
-Holds the shapes and the content hash. Must not validate (see `engine.validation`) nor follow references between definitions.
-Keeps the invariant that a definition is immutable: its hash names it for ever, and a running workflow keeps the ones that it
-was started with.
+Holds the shapes and the content hash. Must not validate (see `engine.validation`) nor follow references between
+definitions. Keeps the invariant that a definition is immutable: its hash names it for ever, and a running workflow
+keeps the ones that it was started with.
 
 Source: conductor-common `WorkflowDef`, `WorkflowTask`, `SubWorkflowParams`, `TaskDef`.
 """
@@ -43,8 +43,8 @@ class WorkflowTimeoutPolicy(StrEnum):
 class QueueLayout(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How the queue of a task type is partitioned (an extension of Podium).
 
-    `key` is an expression over the task's input such as `${input.videoId}`: equal keys meet the same partition, hence the
-    same worker. Without a key tasks go round robin.
+    `key` is an expression over the task's input such as `${input.videoId}`: equal keys meet the same partition, hence
+    the same worker. Without a key tasks go round robin.
     """
 
     partitions: int = 1
@@ -91,7 +91,7 @@ class TaskDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SubWorkflowParams(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which workflow a SUB_WORKFLOW task starts. `workflow_definition`: the definition itself, or an expression for it."""
+    """Which workflow a SUB_WORKFLOW task starts. `workflow_definition`: the definition, or an expression for it."""
 
     name: str = ""
     version: int | None = None

@@ -1,7 +1,7 @@
 """Who does a task: the words of `TaskScheduled.dispatch`.
 
-Holds the words only. They are in the log, so they are never given another meaning. Keeps the invariant that whoever derives
-effects needs no knowledge of task types.
+Holds the words only. They are in the log, so they are never given another meaning. Keeps the invariant that whoever
+derives effects needs no knowledge of task types.
 """
 
 from typing import Final

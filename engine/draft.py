@@ -1,7 +1,8 @@
 """A decision in the making.
 
-Holds the one mutable thing of the engine: the state as it will be, the events that lead there, and what the walk has still to
-visit. Must not hold rules. Keeps the invariant that `state` is always the fold of what came before and `events`.
+Holds the one mutable thing of the engine: the state as it will be, the events that lead there, and what the walk has
+still to visit. Must not hold rules. Keeps the invariant that `state` is always the fold of what came before and
+`events`.
 """
 
 from collections import deque
@@ -50,8 +51,8 @@ class Draft:
         self.events: list[Event] = []
         self.entries: deque[Visit] = deque()
         """What the walk has still to enter."""
-        self.ended: deque[tuple[TaskSeq, bool]] = deque()
-        """Attempts that ended for good, and whether the walk goes on to what follows them in the definition."""
+        self.ended: deque[TaskSeq] = deque()
+        """Attempts that ended for good, and whose successors the walk has still to find."""
         self.joins: dict[TaskSeq, None] = {}
         """JOINs that may have become complete, in the order in which they were noticed."""
 

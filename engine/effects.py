@@ -1,15 +1,18 @@
 """Effects: what the shell must do once a decision is in the log.
 
-Holds the shapes only; `engine.outward` derives them from events. Must not perform anything. Keeps the invariant that an effect
-may be done twice without harm: each names ids from which its receiver recognises a repetition.
+Holds the shapes only; `engine.outward` derives them from events. Must not perform anything. Keeps the invariant that
+an effect may be done twice without harm: each names ids from which its receiver recognises a repetition.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from engine.commands import Command
 from engine.ids import TaskSeq
+
+WORKFLOW_TIMER: Final = TaskSeq(0)
+"""Stands for the workflow itself where an attempt's number names a timer: attempts count from 1."""
 
 
 class DispatchTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,13 +22,13 @@ class DispatchTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetractTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Forget an attempt that was dispatched and has ended without its worker."""
+    """Forget an attempt of a worker's task, wherever it was offered: it has ended."""
 
     seq: TaskSeq
 
 
 class ArmTimer(msgspec.Struct, frozen=True, kw_only=True):
-    """Fire at `due_at_ms`; replaces the timer of the same attempt. Attempt 0 is the workflow's own timeout."""
+    """Fire at `due_at_ms`; replaces the timer of the same attempt. `WORKFLOW_TIMER` is the workflow's own timeout."""
 
     seq: TaskSeq
     due_at_ms: int

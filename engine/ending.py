@@ -1,8 +1,9 @@
 """How an attempt ends, and what its end does to its workflow.
 
-Holds the one road by which tasks and workflows come to their end: success, failure with what follows it (another attempt, a
-tolerated error, the end of the workflow), cancellation. Must not schedule: it tells the walk what to enter. Keeps the
-invariants that a workflow ends once, and that nothing is left open in a workflow that has ended.
+Holds the one road by which tasks and workflows come to their end: success, failure with what follows it (another
+attempt, a tolerated error, the end of the workflow), cancellation. Must not schedule: it tells the walk what to
+enter. Keeps the invariants that nothing is left open in a workflow that has ended, and that no sub-workflow outlives
+the task that waits for it.
 
 Source: conductor-core `DeciderService`, `WorkflowExecutorOps.completeWorkflow`, `terminateWorkflow`.
 """
@@ -11,15 +12,16 @@ from typing import Final
 
 from engine import retry
 from engine.definitions import TaskDef
+from engine.dispatch import TO_WORKER
 from engine.draft import Attempt, Draft
 from engine.events import ChildTerminationRequested, TaskEnded, WorkflowEnded
+from engine.expressions.references import resolve
 from engine.graph import Node
-from engine.ids import RefName, TaskSeq, task_id
+from engine.ids import TaskSeq, task_id
 from engine.json_value import JsonObject
 from engine.lookup import StateLookup
-from engine.model import EndedTask, OpenTask, RunningTask, Task, WorkflowState, open_tasks
+from engine.model import EndedTask, OpenTask, Task, WorkflowState, open_tasks
 from engine.status import TASK_UNSUCCESSFUL, WORKFLOW_STATUS_OF_TASK, TaskStatus, WorkflowStatus
-from engine.expressions.references import resolve
 
 UNREGISTERED_WORKER_RETRIES: Final = 3
 """A worker task that nobody defined runs with Conductor's defaults; a built-in one is then not retried."""
@@ -34,13 +36,15 @@ def succeed(
     worker_id: str = "",
     reason: str = "",
     gather: bool = False,
-    walk_on: bool = True,
+    by_child: bool = False,
 ) -> None:
     """End an attempt for good and let the walk go on behind it.
 
-    `walk_on=False`: the task has entered its successors itself (a FORK, a SWITCH with a branch).
+    `gather`: the output is what the refs of `join_on` have put out. `by_child`: its sub-workflow has ended before it.
     """
     held = draft.state.status is WorkflowStatus.PAUSED
+    if not by_child:
+        _leave_child(draft, draft.task(seq), reason)
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
@@ -54,7 +58,7 @@ def succeed(
         )
     )
     if not held:
-        draft.ended.append((seq, walk_on))
+        draft.ended.append(seq)
 
 
 def fail(
@@ -65,84 +69,72 @@ def fail(
     *,
     output: JsonObject | None = None,
     worker_id: str = "",
+    gather: bool = False,
+    by_child: bool = False,
 ) -> None:
-    """End an attempt unsuccessfully and let follow what its definition says."""
+    """End an attempt unsuccessfully and let follow what its definition says.
+
+    Without an `output` it keeps the one that it had.
+    """
     task = draft.task(seq)
     node = draft.graph.node(task.spec.node)
-    attempt = next_attempt(draft, task, node, status)
+    attempt = _next_attempt(draft, task, node, status)
     if node.task.optional and attempt is None:
         status = TaskStatus.COMPLETED_WITH_ERRORS
     held = draft.state.status is WorkflowStatus.PAUSED
+    if not by_child:
+        _leave_child(draft, task, reason)
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
             seq=seq,
             status=status,
-            output=output or {},
+            output=task.progress.output if output is None else output,
             reason=reason,
             worker_id=worker_id,
             final=attempt is None,
+            gather=gather,
             held=held,
         )
     )
     if not held:
-        follow_failure(draft, seq, attempt)
+        _follow_failure(draft, seq, node, attempt)
 
 
-def follow_failure(draft: Draft, seq: TaskSeq, attempt: Attempt | None) -> None:
-    """Do what follows the end of an attempt that did not succeed: another one, going on regardless, or the end."""
+def follow_held(draft: Draft, seq: TaskSeq) -> None:
+    """Do what the end of an attempt would have led to at once, had the workflow not been paused."""
     task = draft.task(seq)
+    if not isinstance(task, EndedTask):
+        return
+    if task.status not in TASK_UNSUCCESSFUL:
+        draft.ended.append(seq)
+        return
     node = draft.graph.node(task.spec.node)
-    if attempt is not None:
-        draft.enter(node.ref, attempt)
-    elif node.task.optional or node.task.permissive:
-        draft.ended.append((seq, True))
-    else:
-        end_by_failure(draft, task)
+    _follow_failure(draft, seq, node, None if task.final else _attempt_after(draft, task, node))
 
 
-def next_attempt(draft: Draft, task: Task, node: Node, status: TaskStatus) -> Attempt | None:
-    """Return the attempt that follows one which ends with `status` now, or None if there is none."""
-    spec = task.spec
-    is_worker_task = spec.dispatch == "worker"
-    definition = definition_of(draft, task, node)
-    allowed = retry.retries_allowed(
-        node.task, definition, default=UNREGISTERED_WORKER_RETRIES if is_worker_task else 0
+def time_out_workflow(draft: Draft, task: OpenTask, reason: str) -> None:
+    """End an attempt whose time is over, and its workflow with it, whatever else its definition says."""
+    _leave_child(draft, task, reason)
+    draft.emit(
+        TaskEnded(
+            at_ms=draft.now_ms,
+            seq=task.spec.seq,
+            status=TaskStatus.TIMED_OUT,
+            reason=reason,
+            output=task.progress.output,
+        )
     )
-    delay_ms = retry.delay_ms(definition, attempt=spec.attempt, noise=draft.context.noise)
-    if not retry.may_retry(task, status, allowed=allowed, now_ms=draft.now_ms, delay_ms=delay_ms):
-        return None
-    return Attempt(
-        number=spec.attempt + 1,
-        retry_of=spec.seq,
-        first_scheduled_at_ms=spec.first_scheduled_at_ms or spec.at_ms,
-        delay_ms=delay_ms,
-    )
-
-
-def end_by_failure(draft: Draft, task: Task) -> None:
-    """End the workflow because of an attempt that it cannot do without."""
-    assert isinstance(task, EndedTask)  # noqa: S101 - states for the type checker what the callers have just made true
-    status = WORKFLOW_STATUS_OF_TASK[task.status]
-    reason = (
-        f"Task {task_id(draft.state.workflow_id, task.spec.seq)} failed with status: {status} "
-        f"and reason: '{task.progress.reason}'"
-    )
-    end_workflow(draft, status, reason, failed=task)
+    _end_by_failure(draft, task.spec.seq)
 
 
 def complete_workflow(draft: Draft) -> None:
     """End a workflow in which nothing is open any more: COMPLETED, or FAILED if a permissive task had failed."""
     if draft.graph.has_permissive:
-        failures = [
-            task
-            for task in draft.state.tasks.values()
-            if isinstance(task, EndedTask) and task.final and task.status in TASK_UNSUCCESSFUL
-        ]
-        if failures:
-            failures.sort(key=lambda task: task.spec.seq)
-            reason = "; ".join(f"{task.spec.ref}: {task.progress.reason or task.status}" for task in failures)
-            end_workflow(draft, WorkflowStatus.FAILED, reason, failed=failures[-1])
+        failed = unsuccessful_tasks(draft.state)
+        if failed:
+            reason = "; ".join(f"{task.spec.ref}: {task.progress.reason or task.status}" for task in failed)
+            end_workflow(draft, WorkflowStatus.FAILED, reason, failed_seq=failed[-1].spec.seq)
             return
     end_workflow(draft, WorkflowStatus.COMPLETED, "")
 
@@ -153,41 +145,89 @@ def end_workflow(
     reason: str,
     *,
     output: JsonObject | None = None,
-    failed: EndedTask | None = None,
+    failed_seq: TaskSeq | None = None,
 ) -> None:
     """End the workflow and cancel what is open in it. The walk has nothing more to visit."""
-    cancel_open(draft, f"The workflow has ended: {status}." if not reason else reason)
+    if draft.state.open_count:
+        why = reason or f"The workflow has ended: {status}."
+        for task in open_tasks(draft.state):
+            _cancel(draft, task, why)
     draft.entries.clear()
     draft.ended.clear()
     draft.joins.clear()
-    refs, names = failed_tasks(draft.state) if status is not WorkflowStatus.COMPLETED else ((), ())
+    failed: list[EndedTask] = []
+    if status is not WorkflowStatus.COMPLETED:
+        failed = [task for task in unsuccessful_tasks(draft.state) if task.status is not TaskStatus.CANCELED]
     draft.emit(
         WorkflowEnded(
             at_ms=draft.now_ms,
             status=status,
-            output=workflow_output(draft) if output is None else output,
+            output=_workflow_output(draft) if output is None else output,
             reason=reason,
-            failed_refs=refs,
-            failed_names=names,
-            failed_seq=failed.spec.seq if failed is not None else None,
+            failed_refs=tuple(task.spec.ref for task in failed),
+            failed_names=tuple(task.spec.name for task in failed),
+            failed_seq=failed_seq,
         )
     )
 
 
-def cancel_open(draft: Draft, reason: str) -> None:
-    """Cancel every open task, and ask the sub-workflows of those that have one to end."""
-    if not draft.state.open_count:
-        return
-    for task in open_tasks(draft.state):
-        cancel(draft, task, reason)
+def unsuccessful_tasks(state: WorkflowState) -> list[EndedTask]:
+    """Return the newest attempts that ended unsuccessfully, oldest first. Costs the length of the workflow."""
+    newest = (state.tasks[seq] for seq in sorted(state.latest.values()))
+    return [task for task in newest if isinstance(task, EndedTask) and task.status in TASK_UNSUCCESSFUL]
 
 
-def cancel(draft: Draft, task: OpenTask, reason: str) -> None:
-    """Cancel one open task."""
-    child = task.progress.child_id
-    if isinstance(task, RunningTask) and child is not None:
-        why = f"Parent workflow has been terminated with reason: {reason}"
-        draft.emit(ChildTerminationRequested(seq=task.spec.seq, child_id=child, reason=why))
+def definition_of(draft: Draft, task: Task, node: Node) -> TaskDef | None:
+    """Return the task definition that holds for an attempt, None for the defaults."""
+    dynamic = task.spec.dynamic_definition_hash
+    if dynamic is not None:
+        return draft.context.definitions.task_at(dynamic)
+    return node.task_definition
+
+
+def _next_attempt(draft: Draft, task: Task, node: Node, status: TaskStatus) -> Attempt | None:
+    """Return the attempt that follows one which ends with `status` now, or None if there is none."""
+    default = UNREGISTERED_WORKER_RETRIES if task.spec.dispatch == TO_WORKER else 0
+    allowed = retry.retries_allowed(node.task, definition_of(draft, task, node), default=default)
+    attempt = _attempt_after(draft, task, node)
+    if retry.may_retry(task, status, allowed=allowed, begins_at_ms=draft.now_ms + attempt.delay_ms):
+        return attempt
+    return None
+
+
+def _attempt_after(draft: Draft, task: Task, node: Node) -> Attempt:
+    spec = task.spec
+    definition = definition_of(draft, task, node)
+    return Attempt(
+        number=spec.attempt + 1,
+        retry_of=spec.seq,
+        first_scheduled_at_ms=spec.first_scheduled_at_ms or spec.at_ms,
+        delay_ms=retry.delay_ms(definition, attempt=spec.attempt, noise=draft.context.noise),
+    )
+
+
+def _follow_failure(draft: Draft, seq: TaskSeq, node: Node, attempt: Attempt | None) -> None:
+    """Do what follows the end of an attempt that did not succeed: another one, going on regardless, or the end."""
+    if attempt is not None:
+        draft.enter(node.ref, attempt)
+    elif node.task.optional or node.task.permissive:
+        draft.ended.append(seq)
+    else:
+        _end_by_failure(draft, seq)
+
+
+def _end_by_failure(draft: Draft, seq: TaskSeq) -> None:
+    """End the workflow because of an attempt that it cannot do without."""
+    task = draft.task(seq)
+    assert isinstance(task, EndedTask)  # noqa: S101 - tells the type checker what every caller has just made true
+    status = WORKFLOW_STATUS_OF_TASK[task.status]
+    name = task_id(draft.state.workflow_id, seq)
+    reason = f"Task {name} failed with status: {status} and reason: '{task.progress.reason}'"
+    end_workflow(draft, status, reason, failed_seq=seq)
+
+
+def _cancel(draft: Draft, task: OpenTask, reason: str) -> None:
+    _end_child(draft, task, f"Parent workflow has been terminated with reason: {reason}")
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
@@ -199,38 +239,24 @@ def cancel(draft: Draft, task: OpenTask, reason: str) -> None:
     )
 
 
-def failed_tasks(state: WorkflowState) -> tuple[tuple[RefName, ...], tuple[str, ...]]:
-    """Return the refs and the names of the tasks that failed for good, in the order of their numbers."""
-    failed = [
-        task
-        for task in state.tasks.values()
-        if isinstance(task, EndedTask)
-        and task.final
-        and task.status in TASK_UNSUCCESSFUL
-        and task.status is not TaskStatus.CANCELED
-    ]
-    failed.sort(key=lambda task: task.spec.seq)
-    return tuple(task.spec.ref for task in failed), tuple(task.spec.name for task in failed)
+def _leave_child(draft: Draft, task: Task, reason: str) -> None:
+    if task.progress.child_id is not None:
+        why = f"Task {task.spec.ref} of the parent workflow has ended" + (f": {reason}" if reason else ".")
+        _end_child(draft, task, why)
 
 
-def workflow_output(draft: Draft) -> JsonObject:
-    """Return the workflow's output: the declared `outputParameters`, else the output of its last task."""
+def _end_child(draft: Draft, task: Task, why: str) -> None:
+    """Ask the sub-workflow that an attempt waits for to end: nobody will wait for it any more."""
+    child_id = task.progress.child_id
+    if child_id is not None:
+        draft.emit(ChildTerminationRequested(at_ms=draft.now_ms, seq=task.spec.seq, child_id=child_id, reason=why))
+
+
+def _workflow_output(draft: Draft) -> JsonObject:
+    """Return the declared `outputParameters`, else the output of the task that was scheduled last."""
     declared = draft.graph.definition.output_parameters
     if declared:
         resolved: JsonObject = resolve(declared, StateLookup(draft.state))
         return resolved
-    if not draft.state.last_seq:
-        return {}
-    return (
-        draft.state.tasks[draft.state.last_seq].progress.output
-        if draft.state.last_seq in draft.state.tasks
-        else {}
-    )
-
-
-def definition_of(draft: Draft, task: Task, node: Node) -> TaskDef | None:
-    """Return the task definition that holds for an attempt, None for the defaults."""
-    dynamic = task.spec.dynamic_definition_hash
-    if dynamic is not None:
-        return draft.context.definitions.task_at(dynamic)
-    return node.task_definition
+    last = draft.state.tasks.get(draft.state.last_seq)
+    return {} if last is None else last.progress.output

@@ -1,8 +1,8 @@
 """Events: what was decided. They are for ever.
 
-Holds the shapes only; what an event changes is in `engine.appliers`. Fields are only ever added, with defaults; a changed
-meaning is a new event. Keeps the invariant that a workflow's state is nothing but the fold of its events: no event needs a
-definition, a clock or another workflow to be applied.
+Holds the shapes only; what an event changes is in `engine.appliers`. Fields are only ever added, with defaults; a
+changed meaning is a new event. Keeps the invariant that a workflow's state is nothing but the fold of its events: no
+event needs a definition, a clock or another workflow to be applied.
 
 Instants are `at_ms`, epoch milliseconds of the decision. `seq` names an attempt within its workflow.
 """
@@ -24,8 +24,9 @@ class _Event(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, ta
 class WorkflowStarted(_Event, frozen=True, kw_only=True, tag="workflow_started"):
     """A workflow began. `definition_hash` and `task_definition_hashes` name what it runs by, for ever.
 
-    `graph_key` names all of them together. `definition` stands here only when it came with the start request and was never
-    registered. `sub_workflow_versions` holds, for sub-workflows named without a version, the one that was the newest.
+    `graph_key` names all of them together. `definition` stands here only when it came with the start request and was
+    never registered. `sub_workflow_versions` holds, for sub-workflows named without a version, the one that was the
+    newest.
     """
 
     at_ms: int
@@ -75,7 +76,7 @@ class WorkflowEnded(_Event, frozen=True, kw_only=True, tag="workflow_ended"):
 
 
 class WorkflowReopened(_Event, frozen=True, kw_only=True, tag="workflow_reopened"):
-    """A terminal workflow runs again, keeping its tasks: it is retried, or a child of it is. Its timeout started anew."""
+    """A terminal workflow runs again, keeping its tasks: it is retried. Its timeout started anew."""
 
     at_ms: int
 
@@ -113,9 +114,9 @@ class TaskTimeouts(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     """An attempt of a task exists. It stays in the state as the task's identity; see `engine.model`.
 
-    `ref` carries the loop suffix, `node` is the reference name in the definition. `scope` is the ref of the innermost FORK
-    or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself. `due_at_ms` > `at_ms` means that it may begin
-    only then. `dispatch` names who does it, in the words of `engine.dispatch`.
+    `ref` carries the loop suffix, `node` is the reference name in the definition. `scope` is the ref of the innermost
+    FORK or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself. `due_at_ms` > `at_ms` means
+    that it may begin only then. `dispatch` names who does it, in the words of `engine.dispatch`.
     """
 
     at_ms: int
@@ -150,7 +151,10 @@ class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):
 
 
 class TaskStarted(_Event, frozen=True, kw_only=True, tag="task_started"):
-    """An attempt is being worked on: by a worker, or by the engine itself (WAIT, JOIN, SUB_WORKFLOW)."""
+    """An attempt is being worked on: by a worker, or by the engine itself (WAIT, JOIN, SUB_WORKFLOW).
+
+    `at_ms` is when a worker says that it began, if that was before the decision.
+    """
 
     at_ms: int
     seq: TaskSeq

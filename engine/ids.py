@@ -17,14 +17,16 @@ WORKFLOW_ID_CHARS_MAX: Final = 200
 """Longer ids help nobody and must fit, with a task's number, into topic keys, file names and URLs."""
 
 _ITERATION_MARK: Final = "__"
+_SEQ_DIGITS_MAX: Final = 12
+"""No workflow has that many tasks; a longer number is a mistake."""
 _ID_PUNCTUATION: Final = frozenset("-_.:@+=")
 
 
 def task_id(workflow: WorkflowId, seq: TaskSeq) -> TaskId:
     """Return the id of the attempt that a workflow scheduled as its `seq`-th.
 
-    Numbers are never used twice in a workflow, also not after a restart, so a late result of an earlier run can never be
-    taken for one of the present run.
+    Numbers are never used twice in a workflow, also not after a restart, so a late result of an earlier run can never
+    be taken for one of the present run.
     """
     return TaskId(f"{workflow}~{seq}")
 
@@ -32,7 +34,7 @@ def task_id(workflow: WorkflowId, seq: TaskSeq) -> TaskId:
 def parse_task_id(text: str) -> tuple[WorkflowId, TaskSeq] | None:
     """Return the workflow and the number that a task id names, or None if it is not a task id of Podium."""
     workflow, mark, seq = text.rpartition("~")
-    if not mark or not workflow or not (seq.isascii() and seq.isdigit()) or len(seq) > 12:
+    if not mark or not workflow or not (seq.isascii() and seq.isdigit()) or len(seq) > _SEQ_DIGITS_MAX:
         return None
     return WorkflowId(workflow), TaskSeq(int(seq))
 

@@ -1,7 +1,8 @@
 """The input that an attempt gets.
 
-Holds the resolution of a task's `inputParameters` over the workflow's state, with the task definition's template underneath.
-Must not store secrets. Keeps the invariant that an input is computed once, when the attempt is scheduled, and recorded.
+Holds the resolution of a task's `inputParameters` over the workflow's state, with the task definition's template
+underneath. Must not store secrets. Keeps the invariant that an input is computed once, when the attempt is scheduled,
+and recorded.
 
 Source: Conductor's `ParametersUtils.getTaskInputV2`.
 """
@@ -14,10 +15,10 @@ from engine.lookup import StateLookup
 
 
 def task_input(draft: Draft, task: WorkflowTask, definition: TaskDef | None) -> JsonObject:
-    """Return the input of a task that is scheduled now. Missing and null keys are filled from the `inputTemplate`."""
+    """Return the input of the attempt that is scheduled next. Missing and null keys come from the `inputTemplate`."""
     resolved: JsonObject = {}
     if task.input_parameters:
-        resolved = resolve(task.input_parameters, StateLookup(draft.state))
+        resolved = resolve(task.input_parameters, StateLookup(draft.state, draft.next_seq()))
     if definition is not None and definition.input_template:
         return with_template(resolved, definition.input_template)
     return resolved

@@ -1,7 +1,7 @@
 """The names under which JSON crosses the engine.
 
-Holds two aliases, the only place of the engine where `Any` is spelt. JSON payloads are read-only by agreement: whoever needs
-another value builds a new one.
+Holds two aliases, the only place of the engine where `Any` is spelt. JSON payloads are read-only by agreement:
+whoever needs another value builds a new one.
 """
 
 from typing import Any, TypeAlias

@@ -1,25 +1,31 @@
 """What `${…}` sees: the workflow and its tasks as JSON documents.
 
-Holds the documents of one state, built when asked for. Must not resolve paths (see `engine.expressions.references`). Keeps the
-invariant that a look-up costs the same however many tasks there are.
+Holds the documents of one state, built when asked for. Must not resolve paths (see `engine.expressions.references`).
+Keeps the invariant that a look-up costs the same however many tasks there are.
 
 Source: Conductor's `ParametersUtils.getTaskInputV2`.
 """
 
+from typing import Final
+
 from engine.expressions.references import MISSING, Missing
-from engine.ids import RefName
+from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject, JsonValue
 from engine.model import EndedTask, Task, WorkflowState, id_of, status_of
+
+OWN_TASK_ID: Final = "CPEWF_TASK_ID"
+"""The root that stands for the id of the very task whose input is being made."""
 
 
 class StateLookup:
     """The roots that expressions of one workflow may name, at one moment."""
 
-    __slots__ = ("_documents", "_state")
+    __slots__ = ("_documents", "_own_seq", "_state")
 
-    def __init__(self, state: WorkflowState) -> None:
-        """Look at a state; it does not change while this object is used."""
+    def __init__(self, state: WorkflowState, own_seq: TaskSeq | None = None) -> None:
+        """Look at a state, for the input of attempt `own_seq` if it is for one. It does not change meanwhile."""
         self._state = state
+        self._own_seq = own_seq
         self._documents: dict[str, JsonObject] = {}
 
     def root(self, name: str) -> JsonValue | Missing:
@@ -32,6 +38,8 @@ class StateLookup:
         else:
             task = self._state.task(RefName(name))
             if task is None:
+                if name == OWN_TASK_ID and self._own_seq is not None:
+                    return task_id(self._state.workflow_id, self._own_seq)
                 return MISSING
             document = task_document(self._state, task)
         self._documents[name] = document
@@ -48,7 +56,7 @@ def workflow_document(state: WorkflowState) -> JsonObject:
         "status": state.status.value,
         "workflowId": state.workflow_id,
         "parentWorkflowId": None if parent is None else parent.workflow_id,
-        "parentWorkflowTaskId": None if parent is None else f"{parent.workflow_id}~{parent.task_seq}",
+        "parentWorkflowTaskId": None if parent is None else task_id(parent.workflow_id, parent.task_seq),
         "workflowType": started.name,
         "version": started.version,
         "correlationId": started.correlation_id or None,

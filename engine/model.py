@@ -1,11 +1,12 @@
 """The state of one workflow: what the fold of its events is.
 
 Holds frozen values and look-ups. Must not decide anything, nor change: only `engine.applier`, `engine.appliers` and
-`engine.codec` make new states. Keeps the invariant that a look-up costs the same in a workflow of ten thousand tasks as in one
-of three.
+`engine.codec` make new states. Keeps the invariant that a look-up costs the same in a workflow of ten thousand tasks
+as in one of three.
 
-A task is one of three things, so that no field can be there that its status denies: `PendingTask` (scheduled, not begun),
-`RunningTask` (begun), `EndedTask`. What never changes about an attempt is its `TaskScheduled` event, held as `spec`.
+A task is one of three things, so that no field can be there that its status denies: `PendingTask` (scheduled, not
+begun), `RunningTask` (begun), `EndedTask`. What never changes about an attempt is its `TaskScheduled` event, held as
+`spec`.
 """
 
 from typing import TypeAlias
@@ -20,7 +21,10 @@ from engine.status import WORKFLOW_TERMINAL, TaskStatus, WorkflowStatus
 
 
 class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """What has happened to an attempt so far. Instants are 0 while they have not happened."""
+    """What has happened to an attempt so far. Instants are 0 while they have not happened.
+
+    `answered`: Podium has done its part of an `asyncComplete` task, which somebody else ends.
+    """
 
     started_at_ms: int = 0
     updated_at_ms: int = 0
@@ -30,10 +34,11 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     callback_after_seconds: int = 0
     child_id: WorkflowId | None = None
+    answered: bool = False
 
 
 class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p"):
-    """Scheduled. `due_at_ms` is 0 once it may be handed out; before, it is the instant at which it may."""
+    """Scheduled. `due_at_ms` is 0 once it may begin; before, it is the instant at which it may."""
 
     spec: TaskScheduled
     due_at_ms: int
@@ -71,10 +76,11 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
-    `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name. `scopes`
-    counts what is open per FORK and loop, and `open_count` in all. `missing` counts per JOIN (by its number) the awaited refs
-    that have not ended for good, and `awaited` tells which JOINs await a ref. `clock_from_ms` is where the workflow's own
-    timeout starts. `held` names the attempts that ended during a pause, oldest first. `version` counts the events.
+    `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name.
+    `scopes` counts what is open per FORK and loop, and `open_count` in all. `missing` counts per open JOIN (by its
+    number) the awaited refs that have not ended for good, and `awaited` tells which JOINs have awaited a ref.
+    `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
+    oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
     """
 
     started: WorkflowStarted

@@ -1,12 +1,18 @@
 """`effects_of`: what the shell must do because of an event.
 
-Holds the derivation of effects from events and the state that the decision led to. Must not perform anything, nor look at
-definitions. Keeps the invariant that whoever has the log can derive the effects again: a new owner re-sends the last ones.
+Holds the derivation of effects from events and the state that the decision led to. Must not perform anything, nor
+look at definitions. Keeps the invariant that whoever has the log can derive the effects again: a new owner re-sends
+the last ones, with the newest state at hand instead of the one of that moment.
 """
+
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
 
 from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
 from engine.deadlines import next_deadline_ms, workflow_deadline_ms
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
 from engine.effects import (
+    WORKFLOW_TIMER,
     AnnounceOutcome,
     ArmTimer,
     DisarmTimer,
@@ -30,42 +36,26 @@ from engine.events import (
     WorkflowResumed,
     WorkflowStarted,
 )
-from engine.ids import TaskSeq, WorkflowId
-from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
+from engine.ids import WorkflowId
+from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 
-WORKFLOW_TIMER = TaskSeq(0)
-
-_TASK_MOVED = (TaskScheduled, TaskReleased, TaskPostponed, TaskStarted, LeaseExtended)
-_CLOCK_STARTED = (WorkflowStarted, WorkflowResumed, WorkflowReopened, WorkflowRestarted)
+Effects: TypeAlias = tuple[Effect, ...]
 
 
-def effects_of(event: Event, state: WorkflowState) -> tuple[Effect, ...]:
+def effects_of(event: Event, state: WorkflowState) -> Effects:
     """Return what is to be done because of `event`, given the state after the whole decision that it is part of.
 
-    What the decision itself made moot (a task scheduled and cancelled in one) has no effect.
+    What the decision itself made moot has no effect: a task scheduled and cancelled in one, a timer replaced in one.
     """
-    kind = type(event)
-    if kind in _TASK_MOVED:
-        return _task_moved(event, state)
-    if kind is TaskEnded:
-        return _task_ended(event, state)
-    if kind in _CLOCK_STARTED:
-        return _clock_started(event, state)
-    if kind is WorkflowEnded:
-        return _workflow_ended(state)
-    if kind is ChildTerminationRequested:
-        return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
-    return ()
+    derive = _EFFECTS.get(type(event))
+    return () if derive is None else derive(state, event)
 
 
-def standing_effects(state: WorkflowState) -> tuple[Effect, ...]:
-    """Return what must be in force for a workflow as it stands: its timers and, where queues are not durable, its tasks."""
+def standing_effects(state: WorkflowState) -> Effects:
+    """Return what must be in force for a workflow as it stands: its timers, and the tasks that are out."""
     if state.is_terminal:
         return ()
-    effects: list[Effect] = []
-    deadline_ms = workflow_deadline_ms(state)
-    if deadline_ms is not None:
-        effects.append(ArmTimer(seq=WORKFLOW_TIMER, due_at_ms=deadline_ms))
+    effects = [*_workflow_timer(state)]
     for task in open_tasks(state):
         effects.extend(_timer(task))
         if _is_out(task):
@@ -73,81 +63,98 @@ def standing_effects(state: WorkflowState) -> tuple[Effect, ...]:
     return tuple(effects)
 
 
-def _task_moved(event, state: WorkflowState) -> tuple[Effect, ...]:
+def _task_scheduled(state: WorkflowState, event: TaskScheduled) -> Effects:
     task = state.tasks.get(event.seq)
-    if task is None or isinstance(task, EndedTask):
+    if not isinstance(task, PendingTask):
+        return ()  # what came after it in the decision, or later, says what is to be done
+    return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task) else _timer(task)
+
+
+def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostponed) -> Effects:
+    task = state.tasks.get(event.seq)
+    if not isinstance(task, PendingTask):
         return ()
-    effects = _timer(task)
-    if type(event) is TaskStarted and task.spec.dispatch == "child" and task.progress.child_id is not None:
-        return (*effects, SendCommand(command=child_start(state, task, task.progress.child_id)))
-    began_waiting = type(event) is not TaskStarted and type(event) is not LeaseExtended
-    began_request = type(event) is TaskStarted and task.spec.dispatch == "http"
-    if (began_waiting or began_request) and _is_out(task):
-        return (*effects, DispatchTask(seq=task.spec.seq))
-    return effects
+    timer = _replaced_timer(task)
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
 
 
-def _task_ended(event, state: WorkflowState) -> tuple[Effect, ...]:
+def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
     task = state.tasks.get(event.seq)
-    if task is None or not task.spec.dispatch:
-        had_timer = task is not None and (
-            task.spec.wakes_at_ms or task.spec.timeouts.run_ms or task.spec.timeouts.total_ms
-        )
-        return (DisarmTimer(seq=event.seq),) if had_timer else ()
-    if task.spec.dispatch == "worker":
+    if not isinstance(task, RunningTask):
+        return ()
+    timer = _replaced_timer(task)
+    child_id = task.progress.child_id
+    if task.spec.dispatch == TO_CHILD and child_id is not None:
+        return (*timer, SendCommand(command=_child_start(state, task, child_id)))
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
+
+
+def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
+    task = state.tasks.get(event.seq)
+    return _replaced_timer(task) if isinstance(task, RunningTask) else ()
+
+
+def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
+    task = state.tasks.get(event.seq)
+    if task is None:
+        return ()
+    spec = task.spec
+    if spec.dispatch == TO_WORKER:
         return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
-    return (DisarmTimer(seq=event.seq),)
+    had_timer = spec.due_at_ms or spec.wakes_at_ms or spec.timeouts.run_ms or spec.timeouts.total_ms
+    return (DisarmTimer(seq=event.seq),) if had_timer else ()
 
 
-def _clock_started(event, state: WorkflowState) -> tuple[Effect, ...]:
-    effects: list[Effect] = []
-    deadline_ms = workflow_deadline_ms(state)
-    if deadline_ms is not None:
-        effects.append(ArmTimer(seq=WORKFLOW_TIMER, due_at_ms=deadline_ms))
-    if type(event) is WorkflowResumed:
-        for task in open_tasks(state):
-            effects.extend(_timer(task))
-    return tuple(effects)
+def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:
+    if state.is_terminal:
+        return ()
+    timers = (timer for task in open_tasks(state) for timer in _timer(task))
+    return (*_workflow_timer(state), *timers)
 
 
-def _workflow_ended(state: WorkflowState) -> tuple[Effect, ...]:
+def _clock_started(state: WorkflowState, event: Event) -> Effects:
+    return _workflow_timer(state)
+
+
+def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
     if not state.is_terminal:
         return ()
     effects: list[Effect] = [AnnounceOutcome()]
     if state.started.timeout_ms:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
-    parent = state.started.parent
-    if parent is not None:
-        effects.append(SendCommand(command=child_end(state, parent)))
+    if state.started.parent is not None:
+        effects.append(SendCommand(command=_child_end(state, state.started.parent)))
     return tuple(effects)
 
 
-def child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
+def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
+    return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
+
+
+def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
     """Return the command that starts the child of a SUB_WORKFLOW task: what the task's input recorded."""
     request = task.spec.input
-    parent = state.started.parent
-    priority = request.get("priority")
+    started = state.started
     domains = request.get("subWorkflowTaskToDomain")
-    definition = request.get("subWorkflowDefinition")
     return StartWorkflow(
         workflow_id=child_id,
         name=request.get("subWorkflowName") or "",
         version=request.get("subWorkflowVersion"),
-        correlation_id=state.started.correlation_id or None,
-        input=request.get("workflowInput") or {},
-        task_to_domain=state.started.task_to_domain if domains is None else domains,
-        workflow_def=definition if isinstance(definition, dict) else None,
-        priority=priority if isinstance(priority, int) else 0,
+        correlation_id=started.correlation_id or None,
+        input=request["workflowInput"],
+        task_to_domain=started.task_to_domain if domains is None else domains,
+        workflow_def=request.get("subWorkflowDefinition"),
+        priority=request.get("priority", 0),
         generated_id=True,
         parent=Parent(
             workflow_id=state.workflow_id,
             task_seq=task.spec.seq,
-            depth=1 if parent is None else parent.depth + 1,
+            depth=1 if started.parent is None else started.parent.depth + 1,
         ),
     )
 
 
-def child_end(state: WorkflowState, parent: Parent) -> Command:
+def _child_end(state: WorkflowState, parent: Parent) -> Command:
     """Return the command that tells a parent how its child ended."""
     return ReportChildEnd(
         workflow_id=parent.workflow_id,
@@ -159,13 +166,42 @@ def child_end(state: WorkflowState, parent: Parent) -> Command:
     )
 
 
-def _timer(task: OpenTask) -> tuple[Effect, ...]:
+def _timer(task: OpenTask) -> Effects:
     due_at_ms = next_deadline_ms(task)
     return () if due_at_ms is None else (ArmTimer(seq=task.spec.seq, due_at_ms=due_at_ms),)
 
 
+def _replaced_timer(task: OpenTask) -> Effects:
+    """Return the timer of a task that may have had another before."""
+    return _timer(task) or (DisarmTimer(seq=task.spec.seq),)
+
+
+def _workflow_timer(state: WorkflowState) -> Effects:
+    due_at_ms = workflow_deadline_ms(state)
+    return () if due_at_ms is None else (ArmTimer(seq=WORKFLOW_TIMER, due_at_ms=due_at_ms),)
+
+
 def _is_out(task: OpenTask) -> bool:
     """Whether somebody outside should be working on the task, or be offered it."""
-    if task.spec.dispatch == "worker":
+    if task.spec.dispatch == TO_WORKER:
         return isinstance(task, PendingTask) and not task.due_at_ms
-    return task.spec.dispatch == "http" and isinstance(task, RunningTask)
+    return task.spec.dispatch == TO_HTTP and isinstance(task, RunningTask) and not task.progress.answered
+
+
+_EFFECTS: Final = cast(
+    "dict[type, Callable[[WorkflowState, Event], Effects]]",  # each takes its own event type: the key guarantees it
+    {
+        WorkflowStarted: _clock_started,
+        WorkflowResumed: _workflow_resumed,
+        WorkflowReopened: _clock_started,
+        WorkflowRestarted: _clock_started,
+        WorkflowEnded: _workflow_ended,
+        TaskScheduled: _task_scheduled,
+        TaskReleased: _task_offered_again,
+        TaskPostponed: _task_offered_again,
+        TaskStarted: _task_started,
+        LeaseExtended: _lease_extended,
+        TaskEnded: _task_ended,
+        ChildTerminationRequested: _child_termination_requested,
+    },
+)

@@ -1,7 +1,7 @@
 """Refusals: a command that cannot be done is answered with a value, not with an exception.
 
-Holds the codes and the two outcomes of a decision. Must not know of HTTP: the surfaces map codes to their own words. Keeps the
-invariant that a refusal changes no state.
+Holds the codes and the two outcomes of a decision. Must not know of HTTP: the surfaces map codes to their own words.
+Keeps the invariant that a refusal changes no state.
 """
 
 from enum import StrEnum

@@ -1,23 +1,41 @@
 """How an attempt comes into being.
 
-Holds the one place that writes `TaskScheduled`, for whatever type. Must not decide what a type does. Keeps the invariant that
-everything a worker or a timer will need of an attempt is in that event.
+Holds the one place that writes `TaskScheduled`, for whatever type, and the one that lets the engine begin what no
+worker begins. Must not decide what a type does. Keeps the invariant that everything a worker or a timer will need of
+an attempt is in that event.
+
+Source: Conductor's `TaskMapper`s, `ExecutionDAOFacade` for domains.
 """
 
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from engine.definitions import TaskDef
+from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
-from engine.expressions.references import resolve
+from engine.expressions.references import Missing, resolve
 from engine.graph import Node
-from engine.ids import DefinitionHash, RefName, TaskSeq, WorkflowId
-from engine.json_value import JsonObject
+from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id
+from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
 
 ENGINE_WORKER: Final = "podium"
 """The worker id of what Podium itself does."""
 NO_DOMAIN: Final = "NO_DOMAIN"
+
+
+class Particulars(TypedDict, total=False):
+    """What only some types have to say of an attempt; see `TaskScheduled`."""
+
+    dispatch: str
+    domain: str
+    queue_key: str | None
+    timeouts: TaskTimeouts
+    opens_scope: bool
+    join_on: tuple[RefName, ...]
+    awaits_scope: RefName
+    wakes_at_ms: int
+    dynamic_definition_hash: DefinitionHash | None
 
 
 def schedule_task(
@@ -28,19 +46,11 @@ def schedule_task(
     task_input: JsonObject,
     task_type: str | None = None,
     name: str | None = None,
-    dispatch: str = "",
-    domain: str = "",
-    queue_key: str | None = None,
-    timeouts: TaskTimeouts = TaskTimeouts(),
-    opens_scope: bool = False,
-    join_on: tuple[RefName, ...] = (),
-    awaits_scope: RefName = RefName(""),
-    wakes_at_ms: int = 0,
-    dynamic_definition_hash: DefinitionHash | None = None,
+    delay_ms: int = 0,
+    **particulars: Unpack[Particulars],
 ) -> TaskSeq:
-    """Schedule an attempt and return its number."""
+    """Schedule an attempt and return its number. With a delay it begins only when that is over."""
     seq = draft.next_seq()
-    delay_ms = attempt.delay_ms or (node.task.start_delay * 1000 if not attempt.number else 0)
     draft.emit(
         TaskScheduled(
             at_ms=draft.now_ms,
@@ -49,35 +59,35 @@ def schedule_task(
             node=node.ref,
             name=name or node.task.name,
             type=task_type or node.task.type,
-            dispatch=dispatch,
             attempt=attempt.number,
             scope=node.scope,
-            opens_scope=opens_scope,
             input=task_input,
-            domain=domain,
-            queue_key=queue_key,
-            join_on=join_on,
-            awaits_scope=awaits_scope,
             due_at_ms=draft.now_ms + delay_ms if delay_ms else 0,
-            wakes_at_ms=wakes_at_ms,
             first_scheduled_at_ms=attempt.first_scheduled_at_ms,
             retry_of=attempt.retry_of,
-            timeouts=timeouts,
-            dynamic_definition_hash=dynamic_definition_hash,
+            **particulars,
         )
     )
     return seq
 
 
-def start_task(draft: Draft, seq: TaskSeq, *, child_id: WorkflowId | None = None) -> None:
-    """Let the engine itself begin an attempt."""
+def delay_of(node: Node, attempt: Attempt) -> int:
+    """Return how long an attempt has to wait, in milliseconds: the first its `startDelay`, others their retry delay."""
+    return attempt.delay_ms if attempt.number else node.task.start_delay * 1000
+
+
+def start_task(draft: Draft, seq: TaskSeq) -> None:
+    """Let the engine itself begin an attempt. A sub-workflow gets its id here."""
+    spec = draft.state.tasks[seq].spec
+    child_id = child_workflow_id(draft.state.workflow_id, seq) if spec.dispatch == TO_CHILD else None
     draft.emit(TaskStarted(at_ms=draft.now_ms, seq=seq, worker_id=ENGINE_WORKER, child_id=child_id))
 
 
 def domain_of(draft: Draft, task_type: str) -> str:
     """Return the domain in whose queue a worker task goes: the exact type's, else that of `*`, else none.
 
-    Of a list, the last entry holds. Source: `ExecutionDAOFacade`, `taskToDomain`.
+    Of a comma list the last entry holds: which domains have been polled lately is nothing that a decision may know.
+    Source: Conductor's `taskToDomain`, where the last entry holds when none has been polled.
     """
     domains = draft.state.started.task_to_domain
     if not domains:
@@ -104,6 +114,6 @@ class _InputLookup(StateLookup):
         super().__init__(draft.state)
         self._input = task_input
 
-    def root(self, name: str) -> object:
+    def root(self, name: str) -> JsonValue | Missing:
         """Return the task's input for `input`, else what every expression sees."""
         return self._input if name == "input" else super().root(name)

@@ -1,7 +1,8 @@
 """Statuses and what they mean, as tables.
 
-Everything that says how a workflow or a task may change its status lives here; this module does not know why it changes.
-Keeps the invariant that the documentation's diagrams, and the tests that watch every change, read the same tables.
+Everything that says how a workflow or a task may change its status lives here; this module does not know why it
+changes. Keeps the invariant that the documentation's diagrams, and the tests that watch every change, read the same
+tables.
 
 Source: Conductor's Task.Status and Workflow.WorkflowStatus.
 """
@@ -61,7 +62,7 @@ TASK_TRANSITIONS: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
     TaskStatus.IN_PROGRESS: TASK_TERMINAL - {TaskStatus.SKIPPED} | {TaskStatus.SCHEDULED},
     **dict.fromkeys(TASK_TERMINAL, frozenset[TaskStatus]()),
 }
-"""Of an attempt; it begins SCHEDULED, and once ended it stays so. Back to SCHEDULED: its worker handed it back, not done yet."""
+"""Of an attempt; it begins SCHEDULED, and once ended it stays so. Back to SCHEDULED: its worker has handed it back."""
 
 WORKFLOW_STATUS_OF_TASK: Final[dict[TaskStatus, WorkflowStatus]] = {
     TaskStatus.FAILED: WorkflowStatus.FAILED,

@@ -1,8 +1,9 @@
 """A kit for tests of workflows and of the engine: given this, when that, then so.
 
-Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told, and `Shelf`, a registry in
-memory. No server, no waiting. Must not know any test framework. Keeps the invariants that after every command the live state
-equals the fold of all events, and that every change of a status is one that `engine.status` allows.
+Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told, and `Shelf`, a
+registry in memory. No server, no waiting. Must not know any test framework. Keeps the invariants that after every
+command the live state equals the fold of all events, and that every change of a status is one that `engine.status`
+allows.
 
     scenario = Scenario(workflow_definition)
     scenario.start({"videoId": "v1"})
@@ -95,8 +96,8 @@ class Shelf:
 class Scenario:
     """One workflow, driven by hand. `now_ms` moves only by `wait`.
 
-    `effects` are those of the last command; `sent` are all commands for other workflows so far. `dispatched` and `timers` are
-    what a shell would now hold because of the effects, and nothing else.
+    `effects` are those of the last command; `sent` are all commands for other workflows so far. `dispatched` and
+    `timers` are what a shell would now hold because of the effects, and nothing else.
     """
 
     def __init__(
@@ -289,9 +290,7 @@ class Scenario:
 
     def restart(self, *, use_latest_definitions: bool = False) -> Decision:
         """Restart the ended workflow."""
-        return self.when(
-            RestartWorkflow(workflow_id=self.workflow_id, use_latest_definitions=use_latest_definitions)
-        )
+        return self.when(RestartWorkflow(workflow_id=self.workflow_id, use_latest_definitions=use_latest_definitions))
 
     def skip(self, ref: str, *, given: JsonObject | None = None, output: JsonObject | None = None) -> Decision:
         """Skip a task that has not been scheduled yet."""

@@ -31,8 +31,7 @@ def refuse_unfit(topic: str, records: Sequence[NewRecord], *, compacted: bool, r
         size = record_bytes(record)
         if size > record_bytes_max:
             raise RecordTooLarge(
-                f"a record for {topic} with key {record.key!r} has {size} bytes; expected at most "
-                f"{record_bytes_max}"
+                f"a record for {topic} with key {record.key!r} has {size} bytes; expected at most {record_bytes_max}"
             )
 
 

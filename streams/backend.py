@@ -4,8 +4,10 @@ Holds the choice of log, assignment, task queues and owner directory. Must not h
 invariant that everything else of the shell is the same program in both.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import msgspec
 
@@ -17,17 +19,26 @@ from streams.embedded.log import SqliteLog
 from streams.outward import TaskDesk
 from streams.partition.machine import PartitionMachine
 from streams.ports import Assignment, Log
+from streams.service import TaskPolls
 from streams.settings import EMBEDDED_PARTITIONS, NodeSettings
 
 MachineOf = Callable[[WorkflowId], PartitionMachine | None]
 
 
+class NodePolls(TaskPolls, Protocol):
+    """The polls of a node, with the background work that fills them."""
+
+    async def run(self) -> None:
+        """Fill the queues until cancelled."""
+        ...
+
+
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """The log of a node and what goes with it.
 
-    `durable_queues`: dispatched tasks are in a topic, so they outlive the process that dispatched them; such a node also announces
-    ended workflows, because somebody else can read the topic. `announce_owner` tells the other nodes who owns a partition, and
-    `owner_url` is what they told.
+    `durable_queues`: dispatched tasks are in a topic, so they outlive the process that dispatched them; such a node also announces ended
+    workflows, because somebody else can read the topic. `announce_owner(partition, epoch)` tells the other nodes who owns a partition,
+    `follow_owners` listens to what they tell, and `owner_url` is what is known.
     """
 
     log: Log
@@ -35,8 +46,9 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     durable_queues: bool
     assignment: Assignment
     make_desk: Callable[[PollQueues, MachineOf], TaskDesk]
-    feed: Callable[[PollQueues], AbstractAsyncContextManager[None]]
-    announce_owner: Callable[[int, str], Awaitable[None]]
+    make_polls: Callable[[PollQueues], NodePolls]
+    announce_owner: Callable[[int, int], Awaitable[None]]
+    follow_owners: Callable[[], Coroutine[None, None, None]]
     owner_url: Callable[[int], str | None]
     ping: Callable[[], Awaitable[bool]]
 
@@ -50,10 +62,6 @@ async def open_embedded(settings: NodeSettings) -> AsyncIterator[Backend]:
         LogUnavailable, StoreFull: the directory cannot be used.
     """
     partitions = settings.partitions or EMBEDDED_PARTITIONS
-
-    async def no_other_node(partition: int, url: str) -> None:
-        del partition, url
-
     async with SqliteLog(settings.data_dir) as log:
         yield Backend(
             log=log,
@@ -61,15 +69,30 @@ async def open_embedded(settings: NodeSettings) -> AsyncIterator[Backend]:
             durable_queues=False,
             assignment=EmbeddedAssignment(partitions=partitions),
             make_desk=LocalDesk,
-            feed=_no_feed,
-            announce_owner=no_other_node,
+            make_polls=_OwnQueues,
+            announce_owner=_nobody_to_tell,
+            follow_owners=_nobody_to_follow,
             owner_url=lambda _: None,
             ping=log.ping,
         )
 
 
-@asynccontextmanager
-async def _no_feed(queues: PollQueues) -> AsyncIterator[None]:
-    """The owner fills the queues itself."""
-    del queues
-    yield
+class _OwnQueues:
+    """The polls of a node whose own decisions fill the queues."""
+
+    def __init__(self, queues: PollQueues) -> None:
+        self.poll = queues.poll
+        self.sizes = queues.sizes
+        self.poll_records = queues.poll_records
+
+    async def run(self) -> None:
+        """Do nothing until cancelled: the owner of the tasks fills the queues itself."""
+        await asyncio.get_running_loop().create_future()
+
+
+async def _nobody_to_tell(partition: int, epoch: int) -> None:
+    del partition, epoch
+
+
+async def _nobody_to_follow() -> None:
+    await asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@
     ├── TopicMismatch       a topic exists with other properties than declared
     ├── OffsetOutOfRange    the log no longer holds an offset that is needed
     ├── Fenced              another owner has claimed the partition
+    ├── OwnershipLost       the partition left this process while somebody waited for it
     ├── LogCorrupt          the partition's chain of records is broken
     ├── StoreLocked         another process uses the data directory
     ├── StoreFull           the disk is full
@@ -55,6 +56,13 @@ class Fenced(StreamsError):
 
     retriable = True
     code = "FENCED"
+
+
+class OwnershipLost(StreamsError):
+    """The partition left this process while somebody waited for it. Ask again: its new owner will answer."""
+
+    retriable = True
+    code = "OWNERSHIP_LOST"
 
 
 class LogCorrupt(StreamsError):

@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from engine.graph import Graphs
 from engine.ids import TaskId, WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState
-from streams.backend import Backend, open_embedded, open_kafka
+from streams.backend import Backend, open_embedded
 from streams.command_outlet import CommandOutlet
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
@@ -79,12 +79,15 @@ class RunningNode:
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
         self._queues = PollQueues(now_ms=epoch_ms, on_claimed=self._claim)
-        self._owned = OwnedPartitions(self._make_processor, on_change=history.own)
+        self._owned = OwnedPartitions(
+            self._make_processor, on_change=self._owned_changed, announce=backend.announce_owner
+        )
         self._evictions = Evictions(self._owned, projected=history.projected, now_ms=epoch_ms)
+        self._polls = backend.make_polls(self._queues)
         policy = OutboundPolicy(
             allow_private=settings.allow_private_targets, allowed_hosts=frozenset(settings.allowed_hosts)
         )
-        self._http = HttpWorker(policy)
+        self._http = HttpWorker(policy=policy)
         self._requests = BuiltInRequests(self._http, self._commands)
         self._outward = NodeOutward(
             log=backend.log,
@@ -126,7 +129,7 @@ class RunningNode:
     @property
     def polls(self) -> TaskPolls:
         """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
-        return self._queues
+        return self._polls
 
     @property
     def history(self) -> History:
@@ -178,9 +181,11 @@ class RunningNode:
             await self._until_reachable(lambda: self._backend.log.create_topics(topics))
             await self._until_reachable(lambda: stack.enter_async_context(self._registry))
             await stack.enter_async_context(self._http)
-            await stack.enter_async_context(self._backend.feed(self._queues))
             self._up.set()
-            await self._backend.assignment.run(self._owned)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._backend.follow_owners(), name="owners")
+                group.create_task(self._polls.run(), name="polls")
+                group.create_task(self._backend.assignment.run(self._owned), name="assignment")
 
     async def _until_reachable(self, step: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -259,6 +264,11 @@ class RunningNode:
     def _ended(self, state: WorkflowState) -> None:
         self._evictions.note(self._commands.partition_of(state.workflow_id), state.workflow_id)
 
+    def _owned_changed(self, partition: int, *, owned: bool) -> None:
+        self._history.own(partition, owned=owned)
+        if not owned:
+            self._replies.abandon(partition)
+
     def _adopt(self, processor: PartitionProcessor, state: WorkflowState) -> None:
         processor.machine.adopt(state)
         self._evictions.note(processor.partition, state.workflow_id)
@@ -267,6 +277,14 @@ class RunningNode:
 def epoch_ms() -> int:
     """Return the time, in epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend]:
+    if settings.kafka is None:
+        return open_embedded(settings)
+    from streams.cluster import open_kafka  # noqa: PLC0415 - a node alone starts faster without Kafka's client
+
+    return open_kafka(settings, now_ms=epoch_ms)
 
 
 @asynccontextmanager
@@ -278,8 +296,7 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
         TopicMismatch: the log was made for something else.
     """
     async with AsyncExitStack() as stack:
-        open_backend = open_embedded if settings.kafka is None else open_kafka
-        backend = await stack.enter_async_context(open_backend(settings))
+        backend = await stack.enter_async_context(_open_backend(settings))
         history = await stack.enter_async_context(open_history(settings, backend.log))
         node = RunningNode(settings, backend, history)
         async with asyncio.TaskGroup() as group:

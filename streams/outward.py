@@ -24,8 +24,8 @@ _encoder: Final = msgspec.json.Encoder()
 class TaskDesk(Protocol):
     """Where a worker's task goes: the poll queues of this process, or a topic."""
 
-    def offer(self, state: WorkflowState, task: OpenTask) -> Awaitable[None] | None:
-        """Offer a task; the awaitable, if there is one, tells when it is durable there."""
+    def offer(self, tasks: Sequence[tuple[WorkflowState, OpenTask]]) -> Awaitable[object] | None:
+        """Offer tasks; the awaitable, if there is one, tells when they are durable there."""
         ...
 
     def retract(self, task: TaskId) -> None:
@@ -63,26 +63,26 @@ class NodeOutward:
         self._requests = requests
         self._announce = announce
         self._on_ended = on_ended
-        self._dispatched: dict[int, list[Awaitable[None]]] = {}
+        self._dispatched: dict[int, Awaitable[object]] = {}
 
     def now(self, outbox: Outbox) -> None:
         """Answer callers and hand out tasks; what has to be waited for is remembered for `send`."""
-        durable: list[Awaitable[None]] = []
+        offered: list[tuple[WorkflowState, OpenTask]] = []
         for state, task in outbox.dispatches:
             if task.spec.dispatch == "http":
                 self._requests.begin(task_id(state.workflow_id, task.spec.seq), task)
             elif isinstance(task, PendingTask):
-                stored = self._desk.offer(state, task)
-                if stored is not None:
-                    durable.append(stored)
+                offered.append((state, task))
+        if offered:
+            durable = self._desk.offer(offered)
+            if durable is not None:
+                self._dispatched[id(outbox)] = durable
         for task in outbox.retracts:
             self._desk.retract(task)
         for request_id, answer in outbox.replies:
             self._replies.resolve(request_id, answer)
         for state in (*outbox.outcomes, *outbox.kept):
             self._on_ended(state)
-        if durable:
-            self._dispatched[id(outbox)] = durable
 
     async def send(self, partition: int, outbox: Outbox) -> None:
         """Send what goes through the log, and wait for all receivers.
@@ -90,7 +90,8 @@ class NodeOutward:
         Raises:
             LogUnavailable, StoreFull: something is not known to have arrived.
         """
-        waiting: list[Awaitable[object]] = [*self._dispatched.pop(id(outbox), ())]
+        dispatched = self._dispatched.pop(id(outbox), None)
+        waiting: list[Awaitable[object]] = [] if dispatched is None else [dispatched]
         waiting += [self._commands.enqueue(command) for command in outbox.commands]
         waiting += [
             self._commands.enqueue_record(home, NewRecord(key=source.key, value=source.value))

@@ -44,6 +44,10 @@ class OwnerDirectory:
         owner = self._owners.get(partition)
         return None if owner is None else owner.url
 
+    def urls(self) -> frozenset[str]:
+        """Return the addresses of all nodes that own a partition, as far as this node knows."""
+        return frozenset(owner.url for owner in self._owners.values())
+
     async def announce(self, partition: int, url: str, epoch: int) -> None:
         """Say that this process owns a partition.
 

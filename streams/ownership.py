@@ -12,7 +12,7 @@ What ends a processor, and what follows:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
@@ -38,11 +38,19 @@ class OwnedPartitions:
     """The `PartitionOwner` of this process. `run` supervises; the other methods are told by the assignment."""
 
     def __init__(
-        self, make_processor: Callable[[int], PartitionProcessor], *, on_change: OwnershipListener
+        self,
+        make_processor: Callable[[int], PartitionProcessor],
+        *,
+        on_change: OwnershipListener,
+        announce: Callable[[int, int], Awaitable[None]],
     ) -> None:
-        """`make_processor` makes a fresh one for each attempt to own a partition; `on_change` is told what is owned."""
+        """`make_processor` makes a fresh one for each attempt to own a partition.
+
+        `on_change` is told what is owned; `announce(partition, epoch)` tells the other nodes, once the partition decides.
+        """
         self._make_processor = make_processor
         self._on_change = on_change
+        self._announce_owner = announce
         self._processors: dict[int, PartitionProcessor] = {}
         self._supervisors: dict[int, asyncio.Task[None]] = {}
         self._halted: dict[int, str] = {}
@@ -152,6 +160,7 @@ class OwnedPartitions:
 
     async def _announce(self, processor: PartitionProcessor) -> None:
         await processor.wait_recovered()
+        await self._announce_owner(processor.partition, processor.machine.chain.epoch)
         async with self._deciding:
             self._deciding.notify_all()
 

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 
 from engine.ids import WorkflowId
+from streams.errors import OwnershipLost
 from streams.service import Answer, DecisionTimeout
 
 
@@ -19,12 +20,21 @@ class Replies:
         self._process = process
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._partitions: dict[str, int] = {}
 
-    def expect(self) -> str:
-        """Return the request id for one more command."""
+    def expect(self, partition: int) -> str:
+        """Return the request id for one more command, which a partition of this process will decide."""
         request_id = f"{self._process}.{next(self._numbers)}"
         self._waiting[request_id] = asyncio.get_running_loop().create_future()
+        self._partitions[request_id] = partition
         return request_id
+
+    def abandon(self, partition: int) -> None:
+        """Tell everybody who waits for a partition that it has left this process: its new owner will decide."""
+        for request_id, owner in self._partitions.items():
+            future = self._waiting[request_id]
+            if owner == partition and not future.done():
+                future.set_exception(OwnershipLost(f"partition {partition} left this process"))
 
     def resolve(self, request_id: str, answer: Answer) -> None:
         """Tell the caller, if it is one of ours and still waits."""
@@ -41,9 +51,9 @@ class Replies:
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 return await self._waiting[request_id]
-        except TimeoutError:
+        except (TimeoutError, OwnershipLost):
             message = (
-                f"the command for workflow {workflow_id} is stored, but was not decided within {timeout_ms} ms; "
+                f"the command for workflow {workflow_id} is stored, but was not decided here within {timeout_ms} ms; "
                 f"it will be: ask for the workflow's state"
             )
             raise DecisionTimeout(message) from None
@@ -51,3 +61,4 @@ class Replies:
     def forget(self, request_id: str) -> None:
         """Stop waiting. Idempotent."""
         self._waiting.pop(request_id, None)
+        self._partitions.pop(request_id, None)

@@ -31,6 +31,18 @@ class NotOwner(StreamsError):
         self.url = url
 
 
+class PolledElsewhere(StreamsError):
+    """Another process hands out the tasks of this type. `url` is where it answers."""
+
+    retriable = True
+    code = "POLLED_ELSEWHERE"
+
+    def __init__(self, task_type: str, url: str) -> None:
+        """Name the type and who hands out its tasks."""
+        super().__init__(f"tasks of type {task_type} are handed out by {url}")
+        self.url = url
+
+
 class DecisionTimeout(StreamsError):
     """The command is in the log but its decision did not come in time. It will be decided; ask for its result later."""
 
@@ -105,12 +117,15 @@ class TaskPolls(Protocol):
     """The tasks that wait for REST pollers of this node."""
 
     async def poll(
-        self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int
+        self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int, here: bool = False
     ) -> list[JsonObject]:
         """Return up to `count` tasks as Conductor's Task JSON, already claimed for `worker_id` (IN_PROGRESS).
 
         Returns as soon as at least one is there; an empty list after `timeout_ms`. Higher priority first, then oldest. A
-        poll that is cancelled has claimed nothing.
+        poll that is cancelled has claimed nothing. `here`: answer from this process, whoever hands out this type.
+
+        Raises:
+            PolledElsewhere: another process hands out the tasks of this type.
         """
         ...
 

@@ -17,6 +17,7 @@ from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from engine.rejections import RejectionCode
 from streams.command_outlet import CommandOutlet
+from streams.errors import OwnershipLost
 from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
 from streams.replies import Replies
@@ -52,16 +53,16 @@ class NodeWorkflows:
     async def submit(self, command: Command, *, wait_ms: int = 10_000) -> Answer:
         """Append a command, wait for its decision and return it. See `streams.service.Workflows`."""
         if isinstance(command, StartWorkflow) and command.workflow_id is None:
-            command = msgspec.structs.replace(command, workflow_id=new_workflow_id(), generated_id=True)
+            command = msgspec.structs.replace(command, workflow_id=self._fresh_id(), generated_id=True)
         workflow_id = workflow_of(command) or WorkflowId("")
         processor = await self._processor_of(workflow_id)
-        answer = await self._ask(command, workflow_id, wait_ms)
+        answer = await self._ask(command, processor.partition, wait_ms)
         forgotten = answer.rejected is not None and answer.rejected.code in _FORGOTTEN and answer.state is None
         if forgotten and self._history is not None and not isinstance(command, StartWorkflow):
             ended = await self._history.state(workflow_id)
             if ended is not None and ended.is_terminal:
                 self._adopt(processor, ended)
-                answer = await self._ask(command, workflow_id, wait_ms)
+                answer = await self._ask(command, processor.partition, wait_ms)
         return answer
 
     async def append(self, command: Command) -> None:
@@ -70,21 +71,33 @@ class NodeWorkflows:
 
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
         """Return a workflow's state, not older than any command that this node has taken for it."""
-        processor = await self._processor_of(workflow_id)
-        offset = await self._commands.flushed(processor.partition)
-        if offset is not None:
-            await processor.wait_decided(offset)
-        return await processor.state(workflow_id)
+        while True:
+            processor = await self._processor_of(workflow_id)
+            try:
+                offset = await self._commands.flushed(processor.partition)
+                if offset is not None:
+                    await processor.wait_decided(offset)
+                return await processor.state(workflow_id)
+            except OwnershipLost:
+                continue  # its next owner answers, here or elsewhere; each round waits for one, within a bound
 
     async def open_states(self) -> Sequence[WorkflowState]:
         """Return the workflows in memory of this node's partitions."""
         return [state for processor in self._owned.deciding() for state in processor.machine.table.states()]
 
-    async def _ask(self, command: Command, workflow_id: WorkflowId, wait_ms: int) -> Answer:
-        request_id = self._replies.expect()
+    def _fresh_id(self) -> WorkflowId:
+        """Return a new id in a partition that decides here, if one does: a start then needs no second hop."""
+        here = {processor.partition for processor in self._owned.deciding()} or self._owned.assigned
+        while True:
+            workflow_id = new_workflow_id()
+            if not here or self._commands.partition_of(workflow_id) in here:
+                return workflow_id
+
+    async def _ask(self, command: Command, partition: int, wait_ms: int) -> Answer:
+        request_id = self._replies.expect(partition)
         try:
             await self._commands.append(msgspec.structs.replace(command, request_id=request_id))
-            return await self._replies.wait(request_id, workflow_id, timeout_ms=wait_ms)
+            return await self._replies.wait(request_id, workflow_of(command) or WorkflowId(""), timeout_ms=wait_ms)
         finally:
             self._replies.forget(request_id)
 

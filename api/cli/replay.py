@@ -7,20 +7,19 @@ it prints.
 
 import asyncio
 import datetime as dt
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 import orjson
 
 from api.cli.failures import CommandFailed
+from api.cli.open_log import open_log, partitions_of
 from engine.applier import apply
 from engine.events import Event
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, id_of, status_of
-from streams.backend import Backend, open_embedded, open_kafka
-from streams.errors import StreamsError
+from streams.errors import LogUnavailable, StreamsError
 from streams.partition.chain import Chain
 from streams.records import DecisionRecord
 from streams.settings import NodeSettings
@@ -67,28 +66,28 @@ def lines_of(decisions: list[DecisionRecord]) -> list[str]:
 
 
 async def _decisions(settings: NodeSettings, workflow_id: WorkflowId) -> list[DecisionRecord]:
-    async with _backend(settings) as backend:
-        partition = partition_of(workflow_id.encode(), backend.partitions)
-        kept = await backend.log.offsets(EVENTS, partition)
+    async with open_log(settings) as log:
+        partitions = await partitions_of(log)
+        if partitions is None:
+            return []
+        partition = partition_of(workflow_id.encode(), partitions)
+        kept = await log.offsets(EVENTS, partition)
         chain = Chain(partition)
         found: list[DecisionRecord] = []
-        reader = backend.log.reader(EVENTS, partition, from_offset=kept.earliest)
+        reader = log.reader(EVENTS, partition, from_offset=kept.earliest)
         try:
             while chain.next_offset < kept.next:
                 records = await reader.read(records_max=READ_RECORDS_MAX, wait_ms=READ_WAIT_MS)
                 if not records:
-                    break
-                entries = (chain.read(record) for record in records)
+                    message = f"no record came within {READ_WAIT_MS} ms, at offset {chain.next_offset} of {kept.next}"
+                    raise LogUnavailable(message)
+                entries = map(chain.read, records)
                 found += [
                     entry for entry in entries if isinstance(entry, DecisionRecord) and entry.workflow_id == workflow_id
                 ]
         finally:
             await reader.close()
         return found
-
-
-def _backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend]:
-    return open_embedded(settings) if settings.kafka is None else open_kafka(settings)
 
 
 def _event_line(event: Event) -> str:
@@ -99,9 +98,9 @@ def _event_line(event: Event) -> str:
 
 
 def _state_lines(state: WorkflowState) -> list[str]:
+    title = f"{state.started.name} v{state.started.version} {state.workflow_id}"
     lines = [
-        f"{state.started.name} v{state.started.version} {state.workflow_id}: "
-        f"{state.status} after {state.version} events",
+        f"{title}: {state.status} after {state.version} events",
         f"input     {_short(state.started.input)}",
         f"variables {_short(state.variables)}",
         f"output    {_short(state.output)}",

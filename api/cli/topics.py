@@ -4,15 +4,16 @@ Must not declare topics: `streams.topics` does. Keeps the invariant that applyin
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from api.cli.failures import CommandFailed
-from streams.backend import Backend, open_kafka
+from api.cli.open_log import open_log, partitions_of
 from streams.errors import StreamsError
-from streams.settings import NodeSettings
+from streams.ports import Log
+from streams.settings import KAFKA_PARTITIONS, NodeSettings
 from streams.topics import TopicSpec, engine_topics
 
 
@@ -35,23 +36,25 @@ def list_topics(settings: NodeSettings) -> None:
 
 
 async def _applied(settings: NodeSettings) -> list[tuple[TopicSpec, str]]:
-    async with open_kafka(settings) as backend:
-        await backend.log.create_topics(engine_topics(partitions=backend.partitions))
-        return await _counted(backend)
+    async with open_log(settings) as log:
+        topics = engine_topics(partitions=settings.partitions or KAFKA_PARTITIONS)
+        await log.create_topics(topics)
+        return await _counted(log, topics)
 
 
 async def _listed(settings: NodeSettings) -> list[tuple[TopicSpec, str]]:
-    async with open_kafka(settings) as backend:
-        return await _counted(backend)
+    async with open_log(settings) as log:
+        partitions = await partitions_of(log)
+        return await _counted(log, engine_topics(partitions=partitions or settings.partitions or KAFKA_PARTITIONS))
 
 
-async def _counted(backend: Backend) -> list[tuple[TopicSpec, str]]:
+async def _counted(log: Log, topics: Sequence[TopicSpec]) -> list[tuple[TopicSpec, str]]:
     """Return each topic with the width of its offsets: compaction leaves fewer records than that."""
     found: list[tuple[TopicSpec, str]] = []
-    for topic in engine_topics(partitions=backend.partitions):
+    for topic in topics:
         records = 0
         for partition in range(topic.partitions):
-            kept = await backend.log.offsets(topic.name, partition)
+            kept = await log.offsets(topic.name, partition)
             records += kept.next - kept.earliest
         found.append((topic, f"{records:,}"))
     return found

@@ -31,7 +31,7 @@ from engine.model import WorkflowState, status_of
 from engine.rejections import RejectionCode
 from engine.status import TASK_TERMINAL
 from streams.errors import StreamsError
-from streams.service import Answer, DecisionTimeout, NotOwner
+from streams.service import Answer, DecisionTimeout, NotOwner, PolledElsewhere
 
 POLL_COUNT_MAX: Final = 1_000
 """Tasks in one answer. More than a worker can hold; a larger `count` is cut to it."""
@@ -67,28 +67,36 @@ def routes() -> tuple[Route, ...]:
 async def poll(request: web.Request) -> web.Response:
     """Answer with one task, or 204."""
     query = request.query
-    tasks = await _polled(
-        request,
-        request.match_info["taskType"],
-        worker_id=_worker_id(request),
-        domain=text_parameter(query, "domain"),
-        count=1,
-        timeout_ms=SINGLE_POLL_TIMEOUT_MS,
-    )
+    try:
+        tasks = await _polled(
+            request,
+            request.match_info["taskType"],
+            worker_id=_worker_id(request),
+            domain=text_parameter(query, "domain"),
+            count=1,
+            timeout_ms=SINGLE_POLL_TIMEOUT_MS,
+            here=is_hopped(request),
+        )
+    except PolledElsewhere as elsewhere:
+        return await _polled_elsewhere(request, elsewhere) or no_content()
     return json_reply(tasks[0]) if tasks else no_content()
 
 
 async def poll_batch(request: web.Request) -> web.Response:
     """Answer with the list of tasks, which may be empty."""
     query = request.query
-    tasks = await _polled(
-        request,
-        request.match_info["taskType"],
-        worker_id=_worker_id(request),
-        domain=text_parameter(query, "domain"),
-        count=min(integer_parameter(query, "count", 1), POLL_COUNT_MAX),
-        timeout_ms=integer_parameter(query, "timeout", SINGLE_POLL_TIMEOUT_MS, maximum=POLL_TIMEOUT_MS_MAX),
-    )
+    try:
+        tasks = await _polled(
+            request,
+            request.match_info["taskType"],
+            worker_id=_worker_id(request),
+            domain=text_parameter(query, "domain"),
+            count=min(integer_parameter(query, "count", 1), POLL_COUNT_MAX),
+            timeout_ms=integer_parameter(query, "timeout", SINGLE_POLL_TIMEOUT_MS, maximum=POLL_TIMEOUT_MS_MAX),
+            here=is_hopped(request),
+        )
+    except PolledElsewhere as elsewhere:
+        return await _polled_elsewhere(request, elsewhere) or json_reply([])
     return json_reply(tasks)
 
 
@@ -109,7 +117,7 @@ async def update_and_poll(request: web.Request) -> web.Response:
     if queue is None:
         return no_content()
     task_type, domain = queue
-    tasks = await _polled(request, task_type, worker_id=command.worker_id or "", domain=domain, count=1, timeout_ms=0)
+    tasks = await _polled(request, task_type, worker_id=command.worker_id or "", domain=domain, count=1, timeout_ms=0, here=True)
     return json_reply(tasks[0]) if tasks else no_content()
 
 
@@ -225,18 +233,30 @@ def _strategy(request: web.Request) -> ReturnStrategy:
 
 
 async def _polled(
-    request: web.Request, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int
+    request: web.Request, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int, here: bool
 ) -> Sequence[JsonObject]:
     if count == 0:
         return []
     try:
         return await node_of(request).polls.poll(
-            task_type, worker_id=worker_id, domain=domain, count=count, timeout_ms=timeout_ms
+            task_type, worker_id=worker_id, domain=domain, count=count, timeout_ms=timeout_ms, here=here
         )
+    except PolledElsewhere:
+        raise
     except StreamsError as error:
         # A planned event (a rebalance, a broker that restarts) must look like an empty queue.
         _log.warning("poll_answered_empty", task_type=task_type, error=str(error), code=error.code)
         return []
+
+
+async def _polled_elsewhere(request: web.Request, elsewhere: PolledElsewhere) -> web.Response | None:
+    """Return the answer of the process that hands out the type, None if it gave none: its pollers then ask again."""
+    try:
+        response = await request.config_dict[HOP].repeat(request, elsewhere.url)
+    except (OwnerUnreachable, TryLater) as error:
+        _log.info("gateway_unreachable", gateway=elsewhere.url, error=str(error))
+        return None
+    return response if response.status < web.HTTPBadRequest.status_code else None
 
 
 async def _reported(request: web.Request, command: ReportTaskResult) -> Answer | web.Response | None:

@@ -148,8 +148,9 @@ def main() -> int:
     options = _options()
     data = _data_folder(options.data)
     screen = Screen()
-    # Ended from outside is like Ctrl-C: the processes are ended all the same.
+    # Ended from outside, or with its terminal, is like Ctrl-C: the processes are ended all the same.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         with Processes(logs=data / "logs") as processes:
             demo = Demo(data=data, processes=processes, screen=screen)

@@ -1,7 +1,7 @@
 """What the events of a task's attempt change.
 
-Must not decide. Keeps three counts true at every event, so that no decision ever has to count: the open tasks of the workflow,
-those inside each FORK or loop, and the refs that each JOIN still misses.
+Must not decide. Keeps three counts true at every event, so that no decision ever has to count: the open tasks of the
+workflow, those inside each FORK or loop, and the refs that each JOIN still misses.
 """
 
 from immutables import Map
@@ -80,17 +80,17 @@ def started(state: WorkflowState, event: TaskStarted) -> WorkflowState:
         worker_id=event.worker_id,
         poll_count=before.poll_count + (1 if event.worker_id else 0),
         output=before.output,
-        child_id=event.child_id or before.child_id,
+        child_id=event.child_id,
     )
-    return _with(state, event.at_ms, RunningTask(spec=task.spec, progress=progress))
+    at_ms = max(event.at_ms, state.updated_at_ms)  # a worker claims a little before the claim is decided
+    return _with(state, at_ms, RunningTask(spec=task.spec, progress=progress))
 
 
 def lease_extended(state: WorkflowState, event: LeaseExtended) -> WorkflowState:
     """The response timeout runs from now."""
     task = _open(state, event.seq)
-    return _with(
-        state, event.at_ms, replace(task, progress=replace(task.progress, updated_at_ms=event.at_ms))
-    )
+    progress = replace(task.progress, updated_at_ms=event.at_ms)
+    return _with(state, event.at_ms, replace(task, progress=progress))
 
 
 def postponed(state: WorkflowState, event: TaskPostponed) -> WorkflowState:
@@ -112,7 +112,8 @@ def postponed(state: WorkflowState, event: TaskPostponed) -> WorkflowState:
 def output_updated(state: WorkflowState, event: TaskOutputUpdated) -> WorkflowState:
     """The open task shows another output."""
     task = _open(state, event.seq)
-    progress = replace(task.progress, output=event.output, updated_at_ms=event.at_ms)
+    answered = event.answered or task.progress.answered
+    progress = replace(task.progress, output=event.output, updated_at_ms=event.at_ms, answered=answered)
     return _with(state, event.at_ms, replace(task, progress=progress))
 
 
@@ -130,9 +131,7 @@ def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
         reason=event.reason,
         child_id=before.child_id,
     )
-    over = EndedTask(
-        spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final
-    )
+    over = EndedTask(spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final)
     missing = state.missing
     if event.final and spec.ref in state.awaited:
         for join in state.awaited[spec.ref]:
@@ -174,9 +173,7 @@ def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:
 
 
 def _with(state: WorkflowState, at_ms: int, task: Task) -> WorkflowState:
-    return replace(
-        state, tasks=state.tasks.set(task.spec.seq, task), updated_at_ms=at_ms, version=state.version + 1
-    )
+    return replace(state, tasks=state.tasks.set(task.spec.seq, task), updated_at_ms=at_ms, version=state.version + 1)
 
 
 def _counted(scopes: Map[RefName, Scope], innermost: RefName, change: int) -> Map[RefName, Scope]:

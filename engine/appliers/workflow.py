@@ -55,9 +55,7 @@ def started(event: Event) -> WorkflowState:
 
 def started_again(state: WorkflowState, event: WorkflowStarted) -> WorkflowState:
     """Refuse a second beginning: a workflow starts once."""
-    message = (
-        f"workflow {state.workflow_id} exists since {state.created_at_ms} and starts again at {event.at_ms}"
-    )
+    message = f"workflow {state.workflow_id} exists since {state.created_at_ms} and starts again at {event.at_ms}"
     raise InvariantViolated(message)
 
 
@@ -122,6 +120,8 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         version=event.version,
         definition_hash=event.definition_hash,
         task_definition_hashes=event.task_definition_hashes,
+        graph_key=event.graph_key,
+        sub_workflow_versions=event.sub_workflow_versions,
         definition=event.definition,
         timeout_ms=event.timeout_ms,
     )

@@ -1,5 +1,6 @@
 """Deciding about the end of a sub-workflow.
 
+Keeps the invariant that a SUB_WORKFLOW task ends by the word of the one child that it started, once.
 Source: Conductor's `SubWorkflow.execute`, `WorkflowExecutorOps.updateParentWorkflowTask`.
 """
 
@@ -10,29 +11,39 @@ from engine.ending import fail, succeed
 from engine.events import ResultIgnored
 from engine.graph import Graphs
 from engine.model import EndedTask, WorkflowState
-from engine.rejections import Accepted, Decision
+from engine.rejections import Decision, Rejected, RejectionCode
 from engine.status import TASK_STATUS_OF_CHILD, TaskStatus
 from engine.walk import settle
 
 
-def report_child_end(
-    state: WorkflowState, command: ReportChildEnd, context: DecideContext, graphs: Graphs
-) -> Decision:
-    """End the SUB_WORKFLOW task as its child ended. A child that the task no longer waits for changes nothing."""
-    task = state.tasks.get(command.task_seq)
-    status = TASK_STATUS_OF_CHILD[command.status]
+def report_child_end(state: WorkflowState, command: ReportChildEnd, context: DecideContext, graphs: Graphs) -> Decision:
+    """End the SUB_WORKFLOW task as its child ended. The end of a child that nobody waits for is recorded as ignored.
+
+    Rejects:
+        ARGUMENT_INVALID: the status is not one in which a workflow has ended.
+        TASK_NOT_FOUND: the workflow has no such attempt, nor had one that a restart has since removed.
+    """
+    status = TASK_STATUS_OF_CHILD.get(command.status)
+    if status is None:
+        reason = f"sub-workflow {command.child_id} of {state.workflow_id} should have ended and is {command.status}"
+        return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
+    seq = command.task_seq
+    if not 0 < seq <= state.last_seq:
+        reason = (
+            f"workflow {state.workflow_id} has tasks 1 to {state.last_seq}; sub-workflow {command.child_id} names {seq}"
+        )
+        return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
     draft = Draft(state, context, graphs.of(state.started))
-    if task is None or state.is_terminal or isinstance(task, EndedTask):
-        reason = f"sub-workflow {command.child_id} ended {command.status}, but nobody waits for it any more"
-        draft.emit(ResultIgnored(at_ms=context.now_ms, seq=command.task_seq, status=status, reason=reason))
+    task = state.tasks.get(seq)
+    if task is None or isinstance(task, EndedTask) or task.progress.child_id != command.child_id:
+        reason = f"sub-workflow {command.child_id} ended {command.status}, but task {seq} does not wait for it"
+        draft.emit(ResultIgnored(at_ms=context.now_ms, seq=seq, status=status, reason=reason))
         return draft.accept()
-    if task.progress.child_id != command.child_id:
-        return Accepted(events=(), state=state)
     output = {**command.output, "subWorkflowId": command.child_id}
     if status is TaskStatus.COMPLETED:
-        succeed(draft, command.task_seq, output)
+        succeed(draft, seq, output, by_child=True)
     else:
         reason = f"Sub workflow {command.child_id} {command.status}: {command.reason}"
-        fail(draft, command.task_seq, status, reason, output=output)
+        fail(draft, seq, status, reason, output=output, by_child=True)
     settle(draft)
     return draft.accept()

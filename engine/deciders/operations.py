@@ -6,20 +6,17 @@ Source: Conductor's `WorkflowExecutorOps`.
 
 from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
 from engine.context import DecideContext
-from engine.draft import Attempt, Draft
-from engine.ending import end_workflow, follow_failure, next_attempt
+from engine.draft import Draft
+from engine.ending import end_workflow, follow_held
 from engine.events import TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
-from engine.ids import TaskSeq
-from engine.model import EndedTask, WorkflowState
+from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
-from engine.status import TASK_UNSUCCESSFUL, TaskStatus, WorkflowStatus
+from engine.status import TaskStatus, WorkflowStatus
 from engine.walk import notice_open_joins, settle
 
 
-def pause_workflow(
-    state: WorkflowState, command: PauseWorkflow, context: DecideContext, graphs: Graphs
-) -> Decision:
+def pause_workflow(state: WorkflowState, command: PauseWorkflow, context: DecideContext, graphs: Graphs) -> Decision:
     """Stop scheduling. A workflow that is paused already stays so.
 
     Rejects:
@@ -35,9 +32,7 @@ def pause_workflow(
     return draft.accept()
 
 
-def resume_workflow(
-    state: WorkflowState, command: ResumeWorkflow, context: DecideContext, graphs: Graphs
-) -> Decision:
+def resume_workflow(state: WorkflowState, command: ResumeWorkflow, context: DecideContext, graphs: Graphs) -> Decision:
     """Go on: what ended during the pause is followed by what it leads to.
 
     Rejects:
@@ -50,9 +45,8 @@ def resume_workflow(
     held = state.held
     draft.emit(WorkflowResumed(at_ms=context.now_ms))
     for seq in held:
-        if draft.state.is_terminal:
-            break
-        _follow(draft, seq)
+        if not draft.state.is_terminal:
+            follow_held(draft, seq)
     notice_open_joins(draft)
     settle(draft)
     return draft.accept()
@@ -76,7 +70,7 @@ def terminate_workflow(
 
 
 def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, graphs: Graphs) -> Decision:
-    """Record a task as SKIPPED before the walk comes to it; the walk then steps over it.
+    """Record a task as SKIPPED before the walk comes to it, which then steps over it. A JOIN takes it for done at once.
 
     Rejects:
         WORKFLOW_NOT_RUNNING: nothing will be scheduled.
@@ -84,9 +78,7 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
         TASK_ALREADY_SCHEDULED: it is too late.
     """
     if state.status is not WorkflowStatus.RUNNING:
-        return _found(
-            state, RejectionCode.WORKFLOW_NOT_RUNNING, f"skip {command.task_reference_name} of", "RUNNING"
-        )
+        return _found(state, RejectionCode.WORKFLOW_NOT_RUNNING, f"skip {command.task_reference_name} of", "RUNNING")
     draft = Draft(state, context, graphs.of(state.started))
     ref = command.task_reference_name
     node = draft.graph.nodes.get(ref)
@@ -108,24 +100,10 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
             input=command.task_input or {},
         )
     )
-    draft.emit(
-        TaskEnded(at_ms=context.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=command.task_output or {})
-    )
+    draft.emit(TaskEnded(at_ms=context.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=command.task_output or {}))
+    notice_open_joins(draft)
+    settle(draft)
     return draft.accept()
-
-
-def _follow(draft: Draft, seq: TaskSeq) -> None:
-    """Do what the end of an attempt during the pause would have led to at once."""
-    task = draft.task(seq)
-    if not isinstance(task, EndedTask):
-        return
-    if task.status not in TASK_UNSUCCESSFUL:
-        draft.ended.append((seq, True))
-        return
-    attempt: Attempt | None = None
-    if not task.final:
-        attempt = next_attempt(draft, task, draft.graph.node(task.spec.node), task.status)
-    follow_failure(draft, seq, attempt)
 
 
 def _found(state: WorkflowState, code: RejectionCode, operation: str, expected: str) -> Rejected:

@@ -6,6 +6,7 @@ Source: Conductor's `WorkflowExecutorOps.updateTask`, `TaskResource`.
 
 from engine.commands import ClaimTask, ReportTaskResult, UpdateTaskByRef
 from engine.context import DecideContext
+from engine.dispatch import TO_WORKER
 from engine.draft import Draft
 from engine.events import LeaseExtended, ResultIgnored, TaskStarted
 from engine.graph import Graphs
@@ -32,7 +33,7 @@ _SIGNALLED = frozenset({"WAIT", "HUMAN"})
 def report_task_result(
     state: WorkflowState, command: ReportTaskResult, context: DecideContext, graphs: Graphs
 ) -> Decision:
-    """Take a worker's report.
+    """Take a worker's report. A lease that has not begun has nothing to extend: no events.
 
     Rejects:
         TASK_NOT_FOUND: the workflow has no such attempt, nor had one that a restart has since removed.
@@ -53,7 +54,8 @@ def report_task_result(
         draft.emit(ResultIgnored(at_ms=context.now_ms, seq=seq, status=status, reason=late))
         return draft.accept()
     if command.extend_lease:
-        draft.emit(LeaseExtended(at_ms=context.now_ms, seq=seq))
+        if isinstance(task, RunningTask):
+            draft.emit(LeaseExtended(at_ms=context.now_ms, seq=seq))
         return draft.accept()
     return _update(draft, task, command)
 
@@ -106,7 +108,7 @@ def update_task_by_ref(
 
 
 def _update(draft: Draft, task: OpenTask, command: ReportTaskResult) -> Decision:
-    behaviour = WORKER if task.spec.dispatch == "worker" else behaviour_of(task.spec.type)
+    behaviour = WORKER if task.spec.dispatch == TO_WORKER else behaviour_of(task.spec.type)
     update = behaviour.on_update
     if update is None:
         reason = (
@@ -138,9 +140,7 @@ def _why_ignored(state: WorkflowState, task: Task | None) -> str:
 
 
 def _unknown(state: WorkflowState, task: TaskId) -> Rejected:
-    reason = (
-        f"No such task found by id: {task} (workflow {state.workflow_id} has tasks 1 to {state.last_seq})"
-    )
+    reason = f"No such task found by id: {task} (workflow {state.workflow_id} has tasks 1 to {state.last_seq})"
     return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
 
 

@@ -5,13 +5,13 @@ Source: Conductor's `WorkflowExecutorOps.startWorkflow`, `StartWorkflowRequest`.
 
 import msgspec
 
+from engine.applier import apply
 from engine.commands import StartWorkflow
 from engine.context import DecideContext
 from engine.definitions import WorkflowDef, WorkflowTimeoutPolicy, definition_hash
 from engine.draft import Draft
-from engine.applier import apply
 from engine.events import WorkflowStarted
-from engine.graph import Graphs, inline_definition, pinned_task_definitions
+from engine.graph import Graphs, inline_definition, pins_of
 from engine.ids import WorkflowId
 from engine.inputs import with_template
 from engine.json_value import JsonObject
@@ -36,14 +36,10 @@ def start_workflow(
     if state is not None:
         return Accepted(events=(), state=state)
     if command.workflow_id is None:
-        return _refused(
-            RejectionCode.ARGUMENT_INVALID, "a start needs a workflowId by the time it is decided"
-        )
+        return _refused(RejectionCode.ARGUMENT_INVALID, "a start needs a workflowId by the time it is decided")
     priority = command.priority or 0
     if not 0 <= priority <= PRIORITY_MAX:
-        return _refused(
-            RejectionCode.ARGUMENT_INVALID, f"priority should be 0 to {PRIORITY_MAX} and is {priority}"
-        )
+        return _refused(RejectionCode.ARGUMENT_INVALID, f"priority should be 0 to {PRIORITY_MAX} and is {priority}")
     begun = _started(command, command.workflow_id, priority, context)
     if isinstance(begun, Rejected):
         return begun
@@ -85,13 +81,16 @@ def _started(
                 f"No such workflow found by name: {command.name}, {wanted}",
             )
         content, definition = found
+    pins = pins_of(definition, content, context.definitions)
     return WorkflowStarted(
         at_ms=context.now_ms,
         workflow_id=workflow_id,
         name=definition.name,
         version=definition.version,
         definition_hash=content,
-        task_definition_hashes=pinned_task_definitions(definition, context.definitions),
+        task_definition_hashes=pins.task_definition_hashes,
+        graph_key=pins.graph_key,
+        sub_workflow_versions=pins.sub_workflow_versions,
         definition=embedded,
         input=with_template(command.input or {}, definition.input_template),
         variables=definition.variables,

@@ -1,25 +1,26 @@
 """Deciding about time that has passed.
 
-A timer says only which attempt to look at; what is due is read from the state, so a stale or repeated timer does nothing.
-Source: Conductor's `DeciderService.checkTaskTimeout` and kin, without its polling.
+A timer says only which attempt to look at; what is due is read from the state, so a stale or repeated timer does
+nothing. Of several deadlines that have passed, what ran out first counts, however late the look is. Source:
+Conductor's `DeciderService.checkTaskTimeout` and kin, without its polling.
 """
 
 from engine.commands import EvaluateWorkflow, FireTimer
 from engine.context import DecideContext
-from engine.deadlines import DeadlineKind, deadlines, workflow_deadline_ms
+from engine.deadlines import DeadlineKind, due, workflow_deadline_ms
 from engine.definitions import TaskDef, TaskTimeoutPolicy
+from engine.dispatch import TO_WORKER
 from engine.draft import Draft
-from engine.ending import definition_of, end_by_failure, end_workflow, fail, succeed
-from engine.events import TaskEnded, TaskReleased
+from engine.effects import WORKFLOW_TIMER
+from engine.ending import definition_of, end_workflow, fail, succeed, time_out_workflow
+from engine.events import TaskReleased
 from engine.graph import Graphs
-from engine.ids import TaskSeq, child_workflow_id, task_id
+from engine.ids import task_id
 from engine.model import OpenTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision
 from engine.scheduling import start_task
 from engine.status import TaskStatus, WorkflowStatus
 from engine.walk import settle
-
-WORKFLOW_TIMER = TaskSeq(0)
 
 
 def fire_timer(state: WorkflowState, command: FireTimer, context: DecideContext, graphs: Graphs) -> Decision:
@@ -66,8 +67,8 @@ def _look_at_workflow(draft: Draft) -> None:
 def _look_at(draft: Draft, task: OpenTask) -> None:
     if draft.state.status is WorkflowStatus.PAUSED:
         return  # resuming arms every timer anew
-    for kind, at_ms in deadlines(task):
-        if at_ms <= draft.now_ms and _act(draft, task, kind):
+    for kind in due(task, draft.now_ms):
+        if _act(draft, task, kind):
             return
 
 
@@ -92,10 +93,8 @@ def _act(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
 def _release(draft: Draft, task: OpenTask) -> None:
     seq = task.spec.seq
     draft.emit(TaskReleased(at_ms=draft.now_ms, seq=seq))
-    if task.spec.dispatch == "http":
+    if task.spec.dispatch != TO_WORKER:
         start_task(draft, seq)
-    elif task.spec.dispatch == "child":
-        start_task(draft, seq, child_id=child_workflow_id(draft.state.workflow_id, seq))
 
 
 def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
@@ -109,10 +108,7 @@ def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
         case TaskTimeoutPolicy.RETRY:
             fail(draft, task.spec.seq, TaskStatus.TIMED_OUT, reason)
         case TaskTimeoutPolicy.TIME_OUT_WF:
-            draft.emit(
-                TaskEnded(at_ms=draft.now_ms, seq=task.spec.seq, status=TaskStatus.TIMED_OUT, reason=reason)
-            )
-            end_by_failure(draft, draft.task(task.spec.seq))
+            time_out_workflow(draft, task, reason)
     return True
 
 

@@ -4,11 +4,16 @@
 Source: Conductor's `DecisionTaskMapper`.
 """
 
+from collections.abc import Sequence
+
+from engine.definitions import WorkflowTask
 from engine.draft import Attempt, Draft
 from engine.errors import ExpressionError
 from engine.graph import Node
+from engine.ids import RefName
 from engine.inputs import task_input
-from engine.tasks.switch import case_of, evaluated, refuse, take
+from engine.model import Task
+from engine.tasks.switch import behind, case_of, end, evaluated, refuse
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
@@ -23,11 +28,14 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     except ExpressionError as error:
         refuse(draft, node, attempt, given, str(error))
         return
-    take(
-        draft,
-        node,
-        attempt,
-        given={**given, "case": case},
-        branch=task.decision_cases.get(case) or task.default_case,
-        output={"caseOutput": [case]},
-    )
+    end(draft, node, attempt, given=given, case=case, branch=_branch(task, case), output={"caseOutput": [case]})
+
+
+def leads_to(node: Node, task: Task) -> Sequence[RefName]:
+    """Return the head of the chosen case, or what follows the DECISION if there is nothing to enter."""
+    chosen = task.progress.output.get("caseOutput")
+    return behind(node, _branch(node.task, chosen[0]) if chosen else ())
+
+
+def _branch(task: WorkflowTask, case: str) -> Sequence[WorkflowTask]:
+    return task.decision_cases.get(case) or task.default_case

@@ -4,6 +4,8 @@
 Source: Conductor's `DynamicTaskMapper`.
 """
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from engine.draft import Attempt, Draft
@@ -15,7 +17,7 @@ from engine.status import WorkflowStatus
 from engine.tasks import http, human, noop, set_variable, sub_workflow, wait
 from engine.tasks.simple import schedule_worker_task
 
-_BUILT_IN = {
+BUILT_IN: Final = {
     "HTTP": http.schedule,
     "HUMAN": human.schedule,
     "NOOP": noop.schedule,
@@ -23,20 +25,24 @@ _BUILT_IN = {
     "SUB_WORKFLOW": sub_workflow.schedule,
     "WAIT": wait.schedule,
 }
-"""The built-in types that need nothing but an input: the others need a place in the definition."""
+"""The built-in types that need nothing but an input."""
+
+NEEDS_A_PLACE: Final = frozenset({"DECISION", "DYNAMIC", "FORK_JOIN", "JOIN", "SIMPLE", "SWITCH", "TERMINATE"})
+"""The other types of the registry: what they lead to stands in the definition."""
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
-    """Schedule whatever the input names. No name ends the workflow: nothing sensible can follow."""
+    """Schedule whatever the input names. Anything else ends the workflow: nothing sensible can follow."""
     parameter = node.task.dynamic_task_name_param or ""
     name = task_input(draft, node.task, None).get(parameter)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or name in NEEDS_A_PLACE:
         reason = (
-            f"Cannot map a dynamic task: input {parameter!r} of {node.ref} should name a task and is {name!r}"
+            f"Cannot map a dynamic task: input {parameter!r} of {node.ref} should name a worker's task or one of "
+            f"{', '.join(BUILT_IN)} and is {name!r}"
         )
         end_workflow(draft, WorkflowStatus.FAILED, reason)
         return
-    built_in = _BUILT_IN.get(name)
+    built_in = BUILT_IN.get(name)
     if built_in is not None:
         built_in(draft, replace(node, task=replace(node.task, type=name)), attempt)
         return

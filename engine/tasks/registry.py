@@ -1,10 +1,10 @@
 """The one list of task types.
 
-Holds the table from Conductor's type names to their behaviour. Must not hold rules. Keeps the invariant that a name which is not
-in the table is a worker's task: its type is its own name.
+Holds the table from Conductor's type names to their behaviour. Must not hold rules. Keeps the invariant that a name
+which is not in the table is a worker's task: its type is its own name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from engine.commands import ReportTaskResult
 from engine.draft import Attempt, Draft
 from engine.graph import Node
-from engine.model import OpenTask
+from engine.ids import RefName
+from engine.model import OpenTask, Task
 from engine.tasks import (
     decision,
     dynamic,
@@ -31,18 +32,24 @@ from engine.tasks import (
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task type does. `on_update` is None where nobody outside has anything to report on an open attempt."""
+    """What a task type does.
+
+    `schedule`: the walk enters it. `on_update`: somebody reports on an open attempt; None where nobody outside has
+    anything to say. `leads_to`: what the walk enters behind it; None where that is simply what follows in the
+    definition.
+    """
 
     schedule: Callable[[Draft, Node, Attempt], None]
     on_update: Callable[[Draft, OpenTask, ReportTaskResult], None] | None = None
+    leads_to: Callable[[Node, Task], Sequence[RefName]] | None = None
 
 
 WORKER: Final = Behaviour(schedule=simple.schedule, on_update=simple.on_update)
 
 TASK_TYPES: Final[dict[str, Behaviour]] = {
-    "DECISION": Behaviour(schedule=decision.schedule),
+    "DECISION": Behaviour(schedule=decision.schedule, leads_to=decision.leads_to),
     "DYNAMIC": Behaviour(schedule=dynamic.schedule, on_update=simple.on_update),
-    "FORK_JOIN": Behaviour(schedule=fork_join.schedule),
+    "FORK_JOIN": Behaviour(schedule=fork_join.schedule, leads_to=fork_join.leads_to),
     "HTTP": Behaviour(schedule=http.schedule, on_update=http.on_update),
     "HUMAN": Behaviour(schedule=human.schedule, on_update=wait.on_update),
     "JOIN": Behaviour(schedule=join.schedule),
@@ -50,8 +57,8 @@ TASK_TYPES: Final[dict[str, Behaviour]] = {
     "SET_VARIABLE": Behaviour(schedule=set_variable.schedule),
     "SIMPLE": WORKER,
     "SUB_WORKFLOW": Behaviour(schedule=sub_workflow.schedule, on_update=wait.on_update),
-    "SWITCH": Behaviour(schedule=switch.schedule),
-    "TERMINATE": Behaviour(schedule=terminate.schedule),
+    "SWITCH": Behaviour(schedule=switch.schedule, leads_to=switch.leads_to),
+    "TERMINATE": Behaviour(schedule=terminate.schedule, leads_to=terminate.leads_to),
     "WAIT": Behaviour(schedule=wait.schedule, on_update=wait.on_update),
 }
 

@@ -6,6 +6,7 @@ Source: Conductor's `SimpleTaskMapper`, `UserDefinedTaskMapper`, `WorkflowExecut
 from engine.commands import ReportTaskResult
 from engine.deadlines import worker_timeouts
 from engine.definitions import TaskDef
+from engine.dispatch import TO_WORKER
 from engine.draft import Attempt, Draft
 from engine.ending import fail, succeed
 from engine.events import TaskPostponed
@@ -13,7 +14,8 @@ from engine.graph import Node
 from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.model import OpenTask
-from engine.scheduling import domain_of, queue_key_of, schedule_task
+from engine.retry import DELAY_SECONDS_MAX
+from engine.scheduling import delay_of, domain_of, queue_key_of, schedule_task
 from engine.status import TaskStatus
 
 
@@ -41,10 +43,11 @@ def schedule_worker_task(
         task_input=given,
         task_type=name,
         name=name if dynamic_definition_hash is not None else node.task.name,
-        dispatch="worker",
+        dispatch=TO_WORKER,
+        delay_ms=delay_of(node, attempt),
         domain=domain_of(draft, name),
         queue_key=queue_key_of(draft, given, definition),
-        timeouts=worker_timeouts(node.task, definition),
+        timeouts=worker_timeouts(definition),
         dynamic_definition_hash=dynamic_definition_hash,
     )
 
@@ -59,7 +62,7 @@ def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:
         case TaskStatus.COMPLETED:
             succeed(draft, seq, output, worker_id=worker_id, reason=reason)
         case TaskStatus.IN_PROGRESS:
-            delay_seconds = max(result.callback_after_seconds or 0, 0)
+            delay_seconds = min(max(result.callback_after_seconds or 0, 0), DELAY_SECONDS_MAX)
             draft.emit(
                 TaskPostponed(
                     at_ms=draft.now_ms,

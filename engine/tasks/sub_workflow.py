@@ -1,75 +1,124 @@
 """SUB_WORKFLOW: starts another workflow and ends as that one ends.
 
-The child's id is derived from the attempt, so that a repeated start meets the same child. What the start command will say is
-recorded in the task's input. Source: Conductor's `SubWorkflowTaskMapper`, `SubWorkflow`.
+The child's id is derived from the attempt, so that a repeated start meets the same child. What the start command will
+say is recorded in the task's input. A name without a version means the version that was the newest when the parent
+started.
+
+Source: Conductor's `SubWorkflowTaskMapper`, `SubWorkflow`. An input without parameters stays empty here.
 """
 
+from typing import Final
+
 from engine.deadlines import engine_timeouts
+from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
 from engine.ending import fail
 from engine.expressions.references import resolve
 from engine.graph import Node
-from engine.ids import child_workflow_id
 from engine.inputs import task_input
-from engine.json_value import JsonObject
+from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
-from engine.scheduling import schedule_task, start_task
+from engine.scheduling import delay_of, schedule_task, start_task
 from engine.status import TaskStatus
+
+_DIGITS_MAX: Final = 9
+"""Neither a version nor a priority needs more."""
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
-    """Schedule the task and start the child, unless it has to wait for its retry delay."""
+    """Schedule the task and start the child, unless that is delayed."""
     definition = node.task_definition
-    given = _child_request(draft, node, task_input(draft, node.task, definition))
+    delay_ms = delay_of(node, attempt)
+    request = _child_request(draft, node, task_input(draft, node.task, definition))
     seq = schedule_task(
         draft,
         node,
         attempt,
-        task_input=given,
-        dispatch="child",
+        task_input=request,
+        dispatch=TO_CHILD,
+        delay_ms=delay_ms,
         timeouts=engine_timeouts(definition),
     )
-    problem = _problem(draft, given)
+    problem = _problem(draft, request)
     if problem:
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
-    elif not draft.state.tasks[seq].spec.due_at_ms:
-        start_task(draft, seq, child_id=child_workflow_id(draft.state.workflow_id, seq))
+    elif not delay_ms:
+        start_task(draft, seq)
 
 
 def _child_request(draft: Draft, node: Node, given: JsonObject) -> JsonObject:
+    """Return the task's input: which workflow is to start, and how."""
     parameters = node.task.sub_workflow_param
-    lookup = StateLookup(draft.state)
-    if parameters is None:  # DYNAMIC named this type: everything is in the input
-        return {**given, "workflowInput": given.get("workflowInput", {})}
-    request: JsonObject = {
-        "subWorkflowName": resolve(parameters.name, lookup),
-        "subWorkflowVersion": resolve(parameters.version, lookup),
-        "workflowInput": given,
-    }
-    if parameters.workflow_definition is not None:
-        request["subWorkflowDefinition"] = resolve(parameters.workflow_definition, lookup)
-    if parameters.task_to_domain is not None:
-        request["subWorkflowTaskToDomain"] = resolve(parameters.task_to_domain, lookup)
-    if parameters.priority is not None:
-        request["priority"] = resolve(parameters.priority, lookup)
+    if parameters is None:  # a DYNAMIC task has named this type: everything is in its input
+        request = {"workflowInput": {}, **given}
+    else:
+        lookup = StateLookup(draft.state)
+        request = {"subWorkflowName": resolve(parameters.name, lookup), "workflowInput": given}
+        optional = {
+            "subWorkflowVersion": parameters.version,
+            "subWorkflowDefinition": parameters.workflow_definition,
+            "subWorkflowTaskToDomain": parameters.task_to_domain,
+            "priority": parameters.priority,
+        }
+        request.update({key: resolve(value, lookup) for key, value in optional.items() if value is not None})
+        if "subWorkflowDefinition" in request:
+            request["workflowInput"] = {**given, "_systemMetadata": {"dynamic": True}}
+    for key in ("subWorkflowVersion", "priority"):
+        if key in request:
+            request[key] = _number(request[key])
+    name = request.get("subWorkflowName")
+    if "subWorkflowVersion" not in request and isinstance(name, str):
+        pinned = draft.state.started.sub_workflow_versions.get(name)
+        if pinned is not None:
+            request["subWorkflowVersion"] = pinned
     return request
 
 
 def _problem(draft: Draft, request: JsonObject) -> str:
     """Say why the child cannot be started, or nothing."""
-    limits = draft.context.limits
+    depth_max = draft.context.limits.depth_max
     parent = draft.state.started.parent
     depth = 1 if parent is None else parent.depth + 1
-    if depth > limits.depth_max:
-        return f"Sub-workflows may be {limits.depth_max} deep; this one would be number {depth}."
-    if request.get("subWorkflowDefinition") is not None:
-        return ""
-    name, version = request.get("subWorkflowName"), request.get("subWorkflowVersion")
+    if depth > depth_max:
+        return f"Sub-workflows may be {depth_max} deep; this one would be number {depth}."
+    given, domains, priority = (request.get(key) for key in ("workflowInput", "subWorkflowTaskToDomain", "priority"))
+    if not isinstance(given, dict):
+        return f"workflowInput should be an object and is {given!r}."
+    if domains is not None and not _is_text_map(domains):
+        return f"subWorkflowParam.taskToDomain should map task types to domains and is {domains!r}."
+    if priority is not None and not _is_int(priority):
+        return f"subWorkflowParam.priority should be a number and is {priority!r}."
+    if "subWorkflowDefinition" in request:
+        definition = request["subWorkflowDefinition"]
+        if isinstance(definition, dict):
+            return ""
+        return f"subWorkflowParam.workflowDefinition should be a workflow definition and is {definition!r}."
+    return _reference_problem(draft, request.get("subWorkflowName"), request.get("subWorkflowVersion"))
+
+
+def _reference_problem(draft: Draft, name: JsonValue, version: JsonValue) -> str:
     if not isinstance(name, str) or not name:
         return f"subWorkflowParam.name should be the name of a workflow and is {name!r}."
-    if version is not None and not isinstance(version, int):
+    if version is not None and not _is_int(version):
         return f"subWorkflowParam.version should be a number and is {version!r}."
     if draft.context.definitions.find_workflow(name, version) is None:
         wanted = f"version {version}" if version is not None else "any version"
         return f"No such workflow found. name={name}, {wanted}: register it, then retry this workflow."
     return ""
+
+
+def _number(value: JsonValue) -> JsonValue:
+    """Return an integer for what reads as one: expressions often give text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _is_int(value: JsonValue) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text_map(value: JsonValue) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())

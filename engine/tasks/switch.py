@@ -1,7 +1,7 @@
 """SWITCH: takes the case that its expression names, else the default.
 
-`value-param` names an input key; `javascript` evaluates an expression over the input (`$`). A case that is there with an empty
-list means: do nothing. Source: Conductor's `SwitchTaskMapper`.
+`value-param` names an input key; `javascript` evaluates an expression over the input (`$`). A case that is there with
+an empty list means: do nothing. Source: Conductor's `SwitchTaskMapper`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,10 @@ from engine.ending import fail, succeed
 from engine.errors import ExpressionError
 from engine.expressions.simple import EvaluationFailed, NotSimple, evaluate, text_of
 from engine.graph import Node
+from engine.ids import RefName
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
+from engine.model import Task
 from engine.scheduling import schedule_task
 from engine.status import TaskStatus
 
@@ -27,15 +29,14 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     except ExpressionError as error:
         refuse(draft, node, attempt, given, str(error))
         return
-    branch = task.decision_cases.get(case)
-    take(
-        draft,
-        node,
-        attempt,
-        given={**given, "case": case},
-        branch=task.default_case if branch is None else branch,
-        output={"evaluationResult": [case], "selectedCase": case},
-    )
+    output = {"evaluationResult": [case], "selectedCase": case}
+    end(draft, node, attempt, given=given, case=case, branch=_branch(task, case), output=output)
+
+
+def leads_to(node: Node, task: Task) -> Sequence[RefName]:
+    """Return the head of the chosen case, or what follows the SWITCH if that is empty or none was chosen."""
+    case = task.progress.output.get("selectedCase")
+    return behind(node, () if case is None else _branch(node.task, case))
 
 
 def selected_case(task: WorkflowTask, given: JsonObject) -> str:
@@ -79,25 +80,35 @@ def case_of(value: JsonValue) -> str:
         raise ExpressionError(message) from error
 
 
-def take(
+def end(
     draft: Draft,
     node: Node,
     attempt: Attempt,
     *,
     given: JsonObject,
+    case: str,
     branch: Sequence[WorkflowTask],
     output: JsonObject,
 ) -> None:
-    """End the task with its output and enter the branch."""
+    """Schedule the task and end it with its choice."""
+    given = {**given, "case": case}
     if branch:
-        given = {**given, "hasChildren": "true"}
-    seq = schedule_task(draft, node, attempt, task_input=given)
-    succeed(draft, seq, output, walk_on=not branch)
+        given["hasChildren"] = "true"
+    succeed(draft, schedule_task(draft, node, attempt, task_input=given), output)
+
+
+def behind(node: Node, branch: Sequence[WorkflowTask]) -> Sequence[RefName]:
+    """Return what the walk enters behind a task that has chosen a branch."""
     if branch:
-        draft.enter(branch[0].task_reference_name)
+        return (branch[0].task_reference_name,)
+    return () if node.following is None else (node.following,)
 
 
 def refuse(draft: Draft, node: Node, attempt: Attempt, given: JsonObject, reason: str) -> None:
-    """End the task unsuccessfully because of its expression; the same expression would only fail again."""
+    """End the task unsuccessfully because of its expression. No retry follows: it would only fail again."""
     seq = schedule_task(draft, node, attempt, task_input=given)
-    fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, reason)
+    fail(draft, seq, TaskStatus.FAILED, reason)
+
+
+def _branch(task: WorkflowTask, case: str) -> Sequence[WorkflowTask]:
+    return task.decision_cases.get(case, task.default_case)

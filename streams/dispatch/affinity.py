@@ -18,9 +18,9 @@ def partition_of_key(key: str, partitions: int) -> int:
     return _hash(key) % partitions
 
 
-def winner(partition: int, workers: Iterable[str]) -> str | None:
-    """Return the worker that a partition belongs to, None if there are no workers."""
-    return max(workers, key=lambda worker: (_hash(f"{partition}\0{worker}"), worker), default=None)
+def winner(share: int | str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that a share of the work (a partition's number, a name) belongs to, None if there are none."""
+    return max(candidates, key=lambda candidate: (_hash(f"{share}\0{candidate}"), candidate), default=None)
 
 
 def _hash(text: str) -> int:

@@ -4,7 +4,7 @@ Holds the desk of a node whose queues are in memory. Must not keep a task's cont
 it is then. Keeps the invariant that a task which has ended or has been taken is not handed out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.ids import TaskId, TaskSeq, WorkflowId, parse_task_id, task_id
 from engine.json_value import JsonObject
@@ -22,8 +22,12 @@ class LocalDesk:
         self._queues = queues
         self._machine_of = machine_of
 
-    def offer(self, state: WorkflowState, task: OpenTask) -> None:
-        """Queue a task for this node's pollers."""
+    def offer(self, tasks: Sequence[tuple[WorkflowState, OpenTask]]) -> None:
+        """Queue tasks for this node's pollers."""
+        for state, task in tasks:
+            self._offer(state, task)
+
+    def _offer(self, state: WorkflowState, task: OpenTask) -> None:
         spec = task.spec
         attempt = task_id(state.workflow_id, spec.seq)
         machine = self._machine_of(state.workflow_id)

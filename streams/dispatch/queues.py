@@ -91,9 +91,10 @@ class PollQueues:
         self._queued.discard(task_id)
 
     async def poll(
-        self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int
+        self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int, here: bool = True
     ) -> list[JsonObject]:
         """Return up to `count` tasks as soon as one is there, or none after `timeout_ms`. See `TaskPolls.poll`."""
+        del here  # these queues are here
         queue = self._queue(task_type, domain)
         self._seen(queue, worker_id)
         taken = self._take(queue, worker_id, count)

@@ -196,9 +196,7 @@ class Committer:
         lane = append.lane
         if append.turn > lane.refused or lane.refusal is None:
             return False
-        append.error = type(lane.refusal)(
-            f"not tried, because an append before it was not stored: {lane.refusal}"
-        )
+        append.error = type(lane.refusal)(f"not tried, because an append before it was not stored: {lane.refusal}")
         return True
 
     def _insert(self, tried: list[Append]) -> None:

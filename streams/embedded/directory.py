@@ -41,9 +41,7 @@ class DataDirectory:
             self._path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise LogUnavailable(
-                f"the data directory {self._path} cannot be used: {error.strerror}"
-            ) from error
+            raise LogUnavailable(f"the data directory {self._path} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -53,13 +51,10 @@ class DataDirectory:
             os.close(descriptor)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 # A full disk cannot take the process id; the caller learns it as what it is.
-                raise LogUnavailable(
-                    f"{self._path}/{_LOCK_NAME} cannot be written: {error.strerror}"
-                ) from error
+                raise LogUnavailable(f"{self._path}/{_LOCK_NAME} cannot be written: {error.strerror}") from error
             by = f"process {holder}" if holder.isdigit() else "another process"
             raise StoreLocked(
-                f"the data directory {self._path} is in use by {by}; stop it, or give this process another "
-                "directory"
+                f"the data directory {self._path} is in use by {by}; stop it, or give this process another directory"
             ) from None
         self._descriptor = descriptor
 

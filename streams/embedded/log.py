@@ -90,9 +90,7 @@ class SqliteLog:
             lane = self._lanes.get((topic, partition))
             if lane is None:
                 raise _no_partition(topic, partition)
-            refuse_unfit(
-                topic, records, compacted=lane.place.compacted, record_bytes_max=self._record_bytes_max
-            )
+            refuse_unfit(topic, records, compacted=lane.place.compacted, record_bytes_max=self._record_bytes_max)
         except StreamsError as refusal:
             future.set_exception(refusal)
         else:
@@ -104,12 +102,12 @@ class SqliteLog:
         self._opened()
         tail = self._tail(topic, partition)
         place = self._lanes[topic, partition].place
-        return SqliteReader(
-            tail,
-            name=f"{topic}[{partition}]",
-            from_offset=from_offset,
-            read_file=lambda offset, records_max: self._reading.read(place, offset, records_max),
-        )
+
+        async def read_file(offset: int, records_max: int) -> Sequence[LogRecord]:
+            self._opened()
+            return await self._reading.read(place, offset, records_max)
+
+        return SqliteReader(tail, name=f"{topic}[{partition}]", from_offset=from_offset, read_file=read_file)
 
     async def offsets(self, topic: str, partition: int) -> OffsetRange:
         """See `Log`."""

@@ -134,9 +134,7 @@ class Store:
                 f"DELETE FROM records_{partition_id} WHERE log_offset < ?",  # noqa: S608  an integer of ours
                 (reached,),
             )
-            self._connection.execute(
-                "UPDATE partitions SET earliest = ? WHERE id = ?", (reached, partition_id)
-            )
+            self._connection.execute("UPDATE partitions SET earliest = ? WHERE id = ?", (reached, partition_id))
         return reached
 
     def sweep_tombstones(self, partition_id: int, *, now_ms: int) -> None:

@@ -1,7 +1,8 @@
 """What has been folded and not yet written.
 
-Holds one batch. Must not fold nor write. Keeps two invariants: a workflow and an attempt have one row in a batch, their newest; and
-the chain's position is added in the same step as the last rows it covers, so a batch never claims more than it holds.
+Holds one batch. Must not fold nor write. Keeps two invariants: a workflow and an attempt have one row in a batch,
+their newest; and the chain's position is added in the same step as the last rows it covers, so a batch never claims
+more than it holds.
 """
 
 from collections.abc import Iterator
@@ -40,9 +41,7 @@ class TouchedTask(msgspec.Struct, frozen=True, kw_only=True):
 
     def row(self) -> Row:
         """Return its row."""
-        return task_row(
-            self.started, self.task, created_at_ms=self.created_at_ms, event_version=self.event_version
-        )
+        return task_row(self.started, self.task, created_at_ms=self.created_at_ms, event_version=self.event_version)
 
 
 class Batch:

@@ -1,14 +1,15 @@
 """Connections to the store: the engine in this process, or a ClickHouse server, behind the same few calls.
 
-Everything here blocks and belongs in a thread of the history (`lane`); nothing is imported from the client library before the
-first connection is opened, because the engine is a library of 550 MB. Must not know what is asked or written. Keeps the invariant
-that a value reaches the engine as a bound parameter or as a column of an insert, never as text of a statement.
+Everything here blocks and belongs in a thread of the history (`lane`); nothing is imported from the client library
+before the first connection is opened, because the engine is a library of 550 MB. Must not know what is asked or
+written. Keeps the invariant that a value reaches the engine as a bound parameter or as a column of an insert, never
+as text of a statement.
 """
 
 import ctypes
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -134,7 +135,8 @@ def open_clients(settings: HistorySettings) -> Clients:
         first.execute(f"CREATE DATABASE IF NOT EXISTS {settings.database} ENGINE = Atomic")
         # 2. The tables.
         for session in (_WRITE_SETTINGS, _READ_SETTINGS, _search_session(settings)):
-            opened.append(_connect(settings, database=settings.database, session=session))  # noqa: PERF401 (closed one by one if the next fails)
+            client = _connect(settings, database=settings.database, session=session)
+            opened.append(client)
         migrate(opened[1])
     except BaseException:
         for client in opened:
@@ -156,7 +158,11 @@ def _search_session(settings: HistorySettings) -> dict[str, str]:
 
 def _connect(settings: HistorySettings, *, database: str | None, session: Mapping[str, str]) -> StoreClient:
     import clickhouse_connect  # noqa: PLC0415 (see the module's docstring)
+    from clickhouse_connect.driver import options  # noqa: PLC0415 (likewise)
 
+    # The first insert would look whether it was given a pandas frame, and for that import pandas: 0.2 s in which the
+    # interpreter is held, and 40 MB, for nothing. What is known to be absent is not looked for.
+    options.__dict__.setdefault("pd", None)
     with _translated_errors():
         if settings.directory is not None:
             return StoreClient(
@@ -183,8 +189,9 @@ def _connect(settings: HistorySettings, *, database: str | None, session: Mappin
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
-    from clickhouse_connect.driver.exceptions import ClickHouseError, Error  # noqa: PLC0415 (see the module's docstring)
+def _translated_errors() -> Generator[None]:
+    # Not above: see the module's docstring.
+    from clickhouse_connect.driver.exceptions import ClickHouseError, Error  # noqa: PLC0415
 
     try:
         yield
@@ -198,8 +205,9 @@ def _translated_errors() -> Iterator[None]:
 def _preload_engine() -> None:
     """Load the engine's library without the interpreter's lock, which an import would hold meanwhile.
 
-    From a cold disk that is 270 ms (measured) in which no other thread of the process would run, the event loop included. It is
-    loaded as the package itself does it, so the import finds it there. Where the file is not found nothing is lost but time.
+    From a cold disk that is 270 ms (measured) in which no other thread of the process would run, the event loop
+    included. It is loaded as the package itself does it, so the import finds it there. Where the file is not found
+    nothing is lost but time.
     """
     if sys.platform != "linux" or "chdb" in sys.modules:
         return

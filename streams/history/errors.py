@@ -11,7 +11,7 @@ from streams.errors import HistoryUnavailable
 
 
 class SchemaMismatch(HistoryUnavailable):
-    """The tables of the history are not the ones this version of Podium knows. Use the version that wrote them, or project anew."""
+    """The tables of the history are not the ones that this version knows. Use the newer one, or project anew."""
 
     retriable = False
     code = "HISTORY_SCHEMA_MISMATCH"

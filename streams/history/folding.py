@@ -1,7 +1,8 @@
 """The states of one partition's workflows, as far as they are kept between batches.
 
-Holds the fold on the projection's side. Must not read the log or the store: what is missing is handed in. Keeps the invariant that a
-state is only dropped when all its events are written, because then it can be folded again from the store.
+Holds the fold on the projection's side. Must not read the log or the store: what is missing is handed in. Keeps the
+invariant that a state is only dropped when all its events are written, because then it can be folded again from the
+store.
 """
 
 from collections.abc import Iterable, Sequence

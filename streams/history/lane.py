@@ -1,7 +1,7 @@
 """A thread in which the calls of one connection run, one after the other.
 
-Holds the way from the event loop into that thread and back. Must not know what runs. Keeps the invariant that a connection is used
-by one thread at a time, and that the loop never waits for the engine.
+Holds the way from the event loop into that thread and back. Must not know what runs. Keeps the invariant that a
+connection is used by one thread at a time, and that the loop never waits for the engine.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class Lane:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"history-{name}")
 
     def begin(self, work: Callable[[], Result]) -> "asyncio.Future[Result]":
-        """Queue work and return its future. Work that has begun runs to its end, even if nobody waits for it any more."""
+        """Queue work and return its future. Work that has begun runs to its end, even if nobody waits any more."""
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def close(self) -> None:

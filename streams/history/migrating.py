@@ -1,7 +1,7 @@
 """Bringing a store's tables to the present schema.
 
-Holds the steps. Must not know what the tables are for. Keeps the invariant that a store is only used when every migration it has
-seen is one that this version knows, with the same text.
+Holds the steps. Must not know what the tables are for. Keeps the invariant that a store is only used when every
+migration it has seen is one that this version knows, with the same text.
 """
 
 import re
@@ -74,7 +74,6 @@ def migrate(client: Statements, *, migrations: Sequence[Migration] = MIGRATIONS)
         for statement in migration.statements:
             client.execute(statement)
         client.execute(
-            f"INSERT INTO {MIGRATIONS_TABLE} (number, checksum) "  # noqa: S608 (a number and a digest made here)
-            f"SELECT {migration.number}, '{migration.checksum}'"
+            f"INSERT INTO {MIGRATIONS_TABLE} (number, checksum) SELECT {migration.number}, '{migration.checksum}'"
         )
     return len(missing)

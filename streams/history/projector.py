@@ -1,9 +1,10 @@
 """The projection: from the `events` of the followed partitions into the history.
 
-Holds the reading, the batching and the positions. Must not decide, and nobody on the way of a decision waits for it. Keeps two
-invariants. Every believed event of a followed partition is written, in order, and a crash at any moment repeats rows that are there
-already but loses none: the position is written after the rows below it, and reading goes on from there. And what is held in memory
-is bounded: a batch that is full stops the reading until the one before it is written.
+Holds the reading, the batching and the positions. Must not decide, and nobody on the way of a decision waits for it.
+Keeps two invariants. Every believed event of a followed partition is written, in order, and a crash at any moment
+repeats rows that are there already but loses none: the position is written after the rows below it, and reading goes
+on from there. And what is held in memory is bounded: a batch that is full stops the reading until the one before it
+is written.
 
 Each partition has one task that reads and folds; one further task writes the batches.
 """
@@ -36,6 +37,8 @@ READ_WAIT_MS: Final = 1_000
 EVENTS_PER_STEP: Final = 200
 STEP_SECONDS: Final = 0.001
 """How long the projection keeps the event loop at a time; decisions are made on the same one."""
+WRITING_SHARE_MAX: Final = 0.05
+"""Of the time, while batches are not full: a batch of a few rows takes 20 to 40 ms of a core, whatever it holds."""
 RETRY_MS_MIN: Final = 100
 RETRY_MS_MAX: Final = 5_000
 
@@ -45,7 +48,7 @@ _log = structlog.get_logger("streams.history")
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the history is behind: records of the log that are not written yet, and the age of the oldest of them that was read.
+    """How far the history is behind: the records not written yet, and the age of the oldest of them that was read.
 
     `halted` names the partitions that are not projected any more, with the reason.
     """
@@ -72,6 +75,8 @@ class Projector:
         self._has_room.set()
         self._is_full = asyncio.Event()
         self._rows_since = 0.0
+        self._write_began = 0.0
+        self._write_seconds = 0.0
         self._positions: dict[int, int] = {}
         self._halted: dict[int, str] = {}
         self._step_began = 0.0
@@ -81,7 +86,7 @@ class Projector:
         self._changes.put_nowait((partition, True))
 
     def unfollow(self, partition: int) -> None:
-        """Stop projecting a partition. Does not wait; what is still written of it is what the next one would write too."""
+        """Stop projecting a partition. Does not wait; what is still written of it is what the next one writes too."""
         self._changes.put_nowait((partition, False))
 
     def position(self, partition: int) -> int | None:
@@ -141,9 +146,13 @@ class Projector:
             finally:
                 await reader.close()
         except (LogCorrupt, OffsetOutOfRange, EngineError) as error:
-            # Only this partition is in doubt. Its owner has halted for the same reason, or the history is not of this log.
+            # Only this partition is in doubt. Its owner has halted for the same reason, or the history is not of this
+            # log.
             self._halted[partition] = str(error)
             _log.error("projection_halted", partition=partition, error=str(error))
+        except Exception as error:  # noqa: BLE001 (a defect here must not stop the decisions of this process)
+            self._halted[partition] = f"{type(error).__name__}: {error}"
+            _log.exception("projection_failed", partition=partition)
 
     async def _read(self, reader: LogReader, chain: Chain, folds: Folds) -> None:
         weight_max = self._settings.cached_tasks_max
@@ -155,9 +164,7 @@ class Projector:
             )
             if records:
                 await self._take(records, chain, folds)
-            folds.drop_written(
-                written=self._written_number, weight_max=weight_max // max(len(self._following), 1)
-            )
+            folds.drop_written(written=self._written_number, weight_max=weight_max // max(len(self._following), 1))
 
     async def _take(self, records: Sequence[LogRecord], chain: Chain, folds: Folds) -> None:
         """Judge and fold records, and add what they change to the batch that is pending."""
@@ -210,7 +217,8 @@ class Projector:
                 self._rows_since = time.monotonic()
                 self._has_rows.set()
         elif self._writing is None:
-            # Nothing to write, so the position is only remembered: reading these records again would add nothing either.
+            # Nothing to write, so the position is only remembered: reading these records again would add nothing
+            # either.
             self._settle(self._pending)
             self._pending.first_appended_at_ms.clear()
         if count >= self._settings.rows_max:
@@ -222,8 +230,8 @@ class Projector:
     async def _write_batches(self) -> None:
         while True:
             await self._has_rows.wait()
-            lingered_ms = (time.monotonic() - self._rows_since) * 1_000
-            await _wait_for(self._is_full, timeout_ms=self._settings.linger_ms - lingered_ms)
+            await _wait_for(self._is_full, timeout_ms=self._linger_ms())
+            began = time.monotonic()
             batch, self._pending = self._pending, Batch(self._pending.number + 1)
             self._writing = batch
             self._has_rows.clear()
@@ -236,6 +244,7 @@ class Projector:
                 chains=batch.chains,
             )
             await self._retried(partial(self._store.write, rows), "history_unavailable")
+            self._write_began, self._write_seconds = began, time.monotonic() - began
             self._writing = None
             self._written_number = batch.number
             self._settle(batch)
@@ -243,6 +252,16 @@ class Projector:
             self._store.announce(
                 (workflow_id, touched.state.version) for workflow_id, touched in batch.workflows.items()
             )
+
+    def _linger_ms(self) -> float:
+        """Return how long the pending batch waits for more: so long that writing takes a small share of the time."""
+        settings = self._settings
+        earliest = max(
+            self._rows_since + settings.linger_ms / 1_000,
+            self._write_began + self._write_seconds / WRITING_SHARE_MAX,
+        )
+        latest = self._rows_since + settings.linger_ms_max / 1_000
+        return (min(earliest, latest) - time.monotonic()) * 1_000
 
     async def _gathered(self, rows: Iterator[Row]) -> list[Row]:
         gathered: list[Row] = []
@@ -276,6 +295,8 @@ class Projector:
 
 
 async def _wait_for(event: asyncio.Event, *, timeout_ms: float) -> None:
+    if timeout_ms <= 0:
+        return
     try:
         async with asyncio.timeout(timeout_ms / 1_000):
             await event.wait()

@@ -1,7 +1,7 @@
 """Questions to the store that name a workflow or a partition.
 
-Holds the queries; each blocks and belongs in the lane of the client it is given. Must not write. Keeps the invariant that a state
-returned here is the fold of events, never a row that somebody wrote as a state.
+Holds the queries; each blocks and belongs in the lane of the client it is given. Must not write. Keeps the invariant
+that a state returned here is the fold of events, never a row that somebody wrote as a state.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ _chain_decoder: Final = msgspec.json.Decoder(ChainPosition)
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a workflow and where it stands: `version` counts the workflow's events, `offset` is its record's in the log."""
+    """One event of a workflow. `version` counts the workflow's events, `offset` is that of its record in the log."""
 
     version: int
     at_ms: int
@@ -53,8 +53,8 @@ def read_folds(
     found: dict[WorkflowId, tuple[int, WorkflowState]] = {}
     for start in range(0, len(workflow_ids), FOLDED_AT_ONCE_MAX):
         rows = client.rows(
-            "SELECT workflow_id, toUnixTimestamp64Milli(created_at), body "
-            f"FROM {EVENTS} FINAL "  # noqa: S608 (a constant)
+            "SELECT workflow_id, toUnixTimestamp64Milli(created_at), body "  # noqa: S608 (a constant)
+            f"FROM {EVENTS} FINAL "
             "WHERE workflow_id IN {ids:Array(String)} AND position < {before:UInt64} ORDER BY workflow_id, version",
             {"ids": list(workflow_ids[start : start + FOLDED_AT_ONCE_MAX]), "before": before_offset},
         )
@@ -76,13 +76,11 @@ def read_state(client: StoreClient, workflow_id: WorkflowId, *, version: int | N
     return fold(_events(row[0] for row in rows))
 
 
-def read_events(
-    client: StoreClient, workflow_id: WorkflowId, *, start: int, count: int
-) -> list[RecordedEvent]:
+def read_events(client: StoreClient, workflow_id: WorkflowId, *, start: int, count: int) -> list[RecordedEvent]:
     """Return up to `count` events of a workflow, from its event number `start` on (the first is 1)."""
     rows = client.rows(
-        "SELECT version, toUnixTimestamp64Milli(at), cause, log_partition, position, body "
-        f"FROM {EVENTS} FINAL "  # noqa: S608 (a constant)
+        "SELECT version, toUnixTimestamp64Milli(at), cause, log_partition, position, body "  # noqa: S608 (a constant)
+        f"FROM {EVENTS} FINAL "
         "WHERE workflow_id = {id:String} AND version >= {start:UInt32} ORDER BY version LIMIT {count:UInt32}",
         {"id": workflow_id, "start": start, "count": count},
     )

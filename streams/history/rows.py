@@ -1,7 +1,8 @@
 """Rows of the history from states and events.
 
-Pure: the same state gives the same row, whoever makes it and however often; that is what makes a repeated batch harmless. Must not
-know the store. Keeps the order of the columns of `schema`, to which each function's result belongs.
+Pure: the same state gives the same row, whoever makes it and however often; that is what makes a repeated batch
+harmless. Must not know the store. Keeps the order of the columns of `schema`, to which each function's result
+belongs.
 """
 
 from typing import Any, Final, TypeAlias
@@ -28,7 +29,7 @@ def tag_of_event(event: Event) -> str:
     return str(type(event).__struct_config__.tag)
 
 
-def event_row(  # noqa: PLR0913 (one argument per fact about the event)
+def event_row(
     *,
     created_at_ms: int,
     workflow_id: WorkflowId,
@@ -39,7 +40,10 @@ def event_row(  # noqa: PLR0913 (one argument per fact about the event)
     cause: str,
     event: Event,
 ) -> Row:
-    """Return the row of `workflow_events` for a workflow's event number `version`, decided in the record at `position`."""
+    """Return the row of `workflow_events` for a workflow's event number `version`, decided by the record at `position`.
+
+    The attempt that an event is about stands in a column of its own; everything else about it is in the body.
+    """
     return (
         created_at_ms,
         workflow_id,

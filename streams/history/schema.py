@@ -1,13 +1,13 @@
 """The tables of the history, as numbered migrations, and the columns that rows are inserted by.
 
-Holds SQL and column lists only. Must not run anything: `migrating` does. Keeps three invariants. A row's key (order and
-partition) is fixed by the first event of its workflow and never moves, because a replacing table only replaces within one
-partition. A newer row of a key has a higher event number, and the same number means the same row, so writing a batch twice
-changes nothing. An applied migration is never
-edited: its checksum is stored, and a further change is a further migration.
+Holds SQL and column lists only. Must not run anything: `migrating` does. Keeps three invariants. A row's key (order
+and partition) is fixed by the first event of its workflow and never moves, because a replacing table only replaces
+within one partition. A newer row of a key has a higher event number, and the same number means the same row, so
+writing a batch twice changes nothing. An applied migration is never edited: its checksum is stored, and a further
+change is a further migration.
 
-Times are `DateTime64(3, 'UTC')` throughout, the epoch itself meaning "has not happened"; JSON is text, because the engine's own
-JSON type loses nulls and empty objects and refuses some documents.
+Times are `DateTime64(3, 'UTC')` throughout, the epoch itself meaning "has not happened"; JSON is text, because the
+engine's own JSON type loses nulls and empty objects and refuses some documents.
 """
 
 import hashlib
@@ -156,8 +156,8 @@ CREATE TABLE IF NOT EXISTS {MIGRATIONS_TABLE} (
 ) ENGINE = ReplacingMergeTree(applied_at) ORDER BY number
 """
 
-# The key begins with the time, because lists and statistics ask for a span of time; an id alone is found through the filter.
-# Position and version grow with time, so their differences are small numbers.
+# The key begins with the time, because lists and statistics ask for a span of time; an id alone is found through the
+# filter. Position and version grow with time, so their differences are small numbers.
 _CREATE_EXECUTIONS: Final = f"""
 CREATE TABLE IF NOT EXISTS {EXECUTIONS} (
     created_at {_TIME} CODEC(Delta, ZSTD(1)),

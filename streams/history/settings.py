@@ -9,7 +9,7 @@ import msgspec
 
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Either `url` (a ClickHouse server, `http(s)://user:password@host:port`) or `directory` (the engine in this process)."""
+    """Either `url` (a server, `http(s)://user:password@host:port`) or `directory` (the engine in this process)."""
 
     directory: Path | None = None
     url: str = ""
@@ -17,7 +17,9 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     rows_max: int = 5_000
     """Rows of one insert call: building a block of them holds the interpreter for about 10 ms."""
     linger_ms: int = 200
-    """How long the first row of a batch waits for others."""
+    """How long the first row of a batch waits for others, when there was no batch for a while."""
+    linger_ms_max: int = 800
+    """How long it waits at most while batch follows batch: writing few rows costs nearly as much as writing many."""
     cached_tasks_max: int = 50_000
     """Tasks in the states of open workflows that are kept between batches; a state that is not kept is folded anew."""
     search_ms_max: int = 10_000

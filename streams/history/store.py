@@ -1,7 +1,7 @@
 """The history of executions: opened in the background, written by the projection, read by everybody.
 
-Holds the store's life and its three lanes: one thread each for writing, for look-ups by id and for searches. Must not read the log.
-Keeps two invariants: the event loop never waits for the engine, and opening never delays whoever opens.
+Holds the store's life and its three lanes: one thread each for writing, for look-ups by id and for searches. Must not
+read the log. Keeps two invariants: the event loop never waits for the engine, and opening never delays whoever opens.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ REOPEN_AFTER_MS: Final = 1_000
 """A store that could not be opened is tried again at most this often."""
 EVENTS_AT_ONCE_MAX: Final = 10_000
 LOOK_AGAIN_MS: Final = 200
-"""A partition may be projected by another process, of whose batches this one hears nothing: then the store is asked again."""
+"""Another process may project the partition; of its batches this one hears nothing, so the store is asked again."""
 
 Result = TypeVar("Result")
 
@@ -114,9 +114,7 @@ class HistoryStore:
         Raises:
             HistoryUnavailable: the store cannot answer.
         """
-        return await self._look_up(
-            partial(reading.read_folds, workflow_ids=workflow_ids, before_offset=before_offset)
-        )
+        return await self._look_up(partial(reading.read_folds, workflow_ids=workflow_ids, before_offset=before_offset))
 
     async def write(self, batch: BatchRows) -> None:
         """Store a batch. What was stored before is stored again without a trace, so a failed call may be repeated.
@@ -125,7 +123,11 @@ class HistoryStore:
             HistoryUnavailable: nothing is known about the batch.
         """
         clients = await self._clients()
-        await self._writes.begin(partial(_write, clients.writes, batch, self._settings.rows_max))
+        try:
+            await self._writes.begin(partial(_write, clients.writes, batch, self._settings.rows_max))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # A value that does not fit its column. It stays where it is, and the lag shows it.
+            raise HistoryUnavailable(f"a batch of {len(batch.events)} events cannot be written: {error}") from error
 
     def announce(self, written: Iterable[tuple[WorkflowId, int]]) -> None:
         """Wake whoever waits for these workflows to be written up to these event numbers."""
@@ -146,15 +148,15 @@ class HistoryStore:
     async def events(
         self, workflow_id: WorkflowId, *, start: int = 1, count: int = EVENTS_AT_ONCE_MAX
     ) -> list[RecordedEvent]:
-        """Return the events of a workflow from number `start` (the first is 1) on, at most `count` or `EVENTS_AT_ONCE_MAX`.
+        """Return the events of a workflow from number `start` (the first is 1) on, at most `count`.
+
+        More than `EVENTS_AT_ONCE_MAX` are never returned at once; ask again from the next number.
 
         Raises:
             HistoryUnavailable: the store cannot answer.
         """
         limited = min(count, EVENTS_AT_ONCE_MAX)
-        return await self._look_up(
-            partial(reading.read_events, workflow_id=workflow_id, start=start, count=limited)
-        )
+        return await self._look_up(partial(reading.read_events, workflow_id=workflow_id, start=start, count=limited))
 
     async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
         """Return executions as Conductor's WorkflowSummary, in Conductor's query language.
@@ -171,9 +173,7 @@ class HistoryStore:
         page = pages.task_query(query=query, free_text=free_text, start=start, size=size, sort=sort)
         return await self._search(page)
 
-    async def search_by_tasks(
-        self, *, query: str, free_text: str, start: int, size: int, sort: str
-    ) -> SearchPage:
+    async def search_by_tasks(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
         """Return the executions that have an attempt which the (task) query finds. Raises as `search` does."""
         page = pages.workflow_by_task_query(query=query, free_text=free_text, start=start, size=size, sort=sort)
         return await self._search(page)
@@ -191,9 +191,7 @@ class HistoryStore:
             left_ms = (until - time.monotonic()) * 1_000
             written = 0
             if asked:
-                written = await self._waiters.wait_written(
-                    workflow_id, timeout_ms=max(min(left_ms, LOOK_AGAIN_MS), 0)
-                )
+                written = await self._waiters.wait_written(workflow_id, timeout_ms=max(min(left_ms, LOOK_AGAIN_MS), 0))
             if written < version:
                 # 2. It may have been written before, or elsewhere.
                 written = await self._look_up(partial(reading.read_version, workflow_id=workflow_id))
@@ -253,8 +251,8 @@ def _unopened(error: BaseException | None) -> HistoryUnavailable:
 
 
 def _write(client: StoreClient, batch: BatchRows, rows_max: int) -> None:
-    # The order is the point: a position is only there when all rows below it are. An insert into several parts of a table can be
-    # torn by a crash; then the position is still the old one, and the same rows are written again.
+    # The order is the point: a position is only there when all rows below it are. An insert into several parts of a
+    # table can be torn by a crash; then the position is still the old one, and the same rows are written again.
     for table, rows in (
         (EVENT_COLUMNS, batch.events),
         (TASK_COLUMNS, batch.tasks),

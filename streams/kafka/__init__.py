@@ -4,7 +4,18 @@ Holds every use of aiokafka there is. Must not leak a type of it. Keeps the port
 of brokers and leaders.
 """
 
+from streams.kafka.assignment import KafkaAssignment
+from streams.kafka.feed import KafkaTaskFeed
 from streams.kafka.log import KafkaLog
+from streams.kafka.outlet import KafkaOutlet, OutletRecord
 from streams.kafka.settings import KafkaSecurity, KafkaSettings
 
-__all__ = ["KafkaLog", "KafkaSecurity", "KafkaSettings"]
+__all__ = [
+    "KafkaAssignment",
+    "KafkaLog",
+    "KafkaOutlet",
+    "KafkaSecurity",
+    "KafkaSettings",
+    "KafkaTaskFeed",
+    "OutletRecord",
+]

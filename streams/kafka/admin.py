@@ -25,7 +25,7 @@ LATEST: Final = -1
 _REPLICAS_MAX: Final = 3
 _FOREVER: Final = "-1"
 _WEEK_MS: Final = 7 * 24 * 3_600 * 1_000
-"""Longer than any outage that is to be survived: commands are needed until they are decided, tasks until they are taken."""
+"""Longer than an outage: commands are needed until they are decided, tasks until they are taken."""
 _BROKER_MESSAGE_BYTES: Final = 1_048_588
 """Kafka's default of max.message.bytes."""
 _RETRY_S: Final = 0.02

@@ -1,8 +1,8 @@
 """The assignment of partitions to the processes of a cluster, by a consumer group over `commands`.
 
-Holds this process's membership: joining, staying, applying what is assigned. Must not read a record nor commit an offset: the group is
-used for its membership alone. Keeps the order of the port: what is lost is stopped, and only then given back to the group; what is
-gained is begun afterwards.
+Holds this process's membership: joining, staying, applying what is assigned. Must not read a record nor
+commit an offset: the group is used for its membership alone. Keeps the order of the port: what is lost is
+stopped, and only then given back to the group; what is gained is begun afterwards.
 """
 
 import asyncio
@@ -48,7 +48,8 @@ class KafkaAssignment:
             settings: The cluster.
             group: Processes of one group share the partitions. The prefix of topics comes before it.
             session_ms: A process that is not heard of for this long has lost its partitions.
-            heartbeat_ms: How often it is heard of. Also how late a member learns that the partitions are shared anew.
+            heartbeat_ms: How often it is heard of. Also how late a member learns that the partitions are
+                shared anew.
         """
         self._settings = settings
         self._group = settings.topic_prefix + group
@@ -67,12 +68,13 @@ class KafkaAssignment:
                 consumer = self._make_consumer()
                 try:
                     await self._take_part(consumer, owner)
+                except BaseException:
+                    # 1. Stop owning, 2. leave the group: so that nobody is given what is not given up.
+                    await self._apply(owner, frozenset())
+                    raise
                 finally:
-                    # At the end, 1. stop owning, 2. leave the group: nobody is given what is not given up. After an
-                    # error what is owned stays owned: whether somebody else owns it meanwhile, the log says.
-                    if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # it runs in a task
-                        await self._apply(owner, frozenset())
                     await _stop(consumer, self._settings.timeout_ms)
+                # What is owned stays owned: whether somebody else owns it meanwhile, the log says.
                 await asyncio.sleep(_RETRY_S)
         finally:
             await self._apply(owner, frozenset())
@@ -104,7 +106,8 @@ class KafkaAssignment:
 
     def _note(self, assigned: frozenset[int]) -> None:
         self._assigned = assigned
-        # Until it is stopped, what is lost is still claimed; and what is gained is claimed before it is begun.
+        # Until it is stopped, what is lost is still claimed; and what is gained is claimed before it is
+        # begun.
         self._assignor.owned = self._owned | assigned
         self._changed.set()
 

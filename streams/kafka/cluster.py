@@ -38,6 +38,7 @@ class Cluster:
         self._opening = asyncio.Lock()
         self._names: set[str] = set()
         self._doubted = False
+        self._left = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,6 +46,7 @@ class Cluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
         await self._drop()
 
     def expect(self, names: Iterable[str]) -> None:
@@ -84,6 +86,13 @@ class Cluster:
         if found is None:
             await self._refresh(client, name)
             found = client.cluster.partitions_for_topic(name)
+        return None if found is None else len(found)
+
+    def partitions_known(self, name: str) -> int | None:
+        """Return how many partitions a topic had when the cluster was last asked, or None if it did not say."""
+        if self._client is None:
+            return None
+        found = self._client.cluster.partitions_for_topic(name)
         return None if found is None else len(found)
 
     async def brokers(self) -> int:
@@ -136,6 +145,8 @@ class Cluster:
 
     async def _opened(self) -> AIOKafkaClient:
         async with self._opening:
+            if self._left:
+                raise LogUnavailable("the log on Kafka was left; use it while its block runs")
             if self._client is None:
                 client = AIOKafkaClient(retry_backoff_ms=_RETRY_MS, **client_arguments(self._settings))
                 try:

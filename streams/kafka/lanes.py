@@ -77,7 +77,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lane:
-    """The appends to one partition. `node` is its leader and `identity` its producer, each None while it is to be found."""
+    """The appends to one partition. `node` is its leader, `identity` its producer; None while it is to be found."""
 
     __slots__ = ("_queue", "_sequence", "batch", "identity", "name", "node", "partition")
 

@@ -59,9 +59,9 @@ class KafkaLog:
     async def create_topics(self, topics: Sequence[TopicSpec]) -> None:
         """See `Log`. Also refuses a topic that must keep everything and has a retention limit."""
         self._require_open()
-        self._cluster.expect(self._settings.topic_prefix + spec.name for spec in topics)
         self._compacted.update(spec.name for spec in topics if spec.compacted)
         existed = await self._patiently(lambda: self._topics.create(topics))
+        self._cluster.expect(self._settings.topic_prefix + spec.name for spec in topics)
         for spec in topics:
             if self._settings.topic_prefix + spec.name in existed:
                 await self._patiently(partial(self._topics.check, spec))

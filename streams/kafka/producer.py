@@ -12,8 +12,10 @@ not append on its own account. Keeps these invariants:
    fails, and the partition goes on under a new producer id. So no later append of the caller can slip in
    behind one that was lost.
 
-aiokafka's own producer repeats a failed batch for ever and cannot give up on one partition; that is why the
-batches are built and sent here, over aiokafka's connections.
+aiokafka's own producer repeats a failed batch for ever, cannot give up on one partition, and takes one batch per
+partition and round trip as its callers made it; that is why batches are built and sent here, over aiokafka's
+connections. (Measured, broker on loopback, 1 KB: one append alone 0.19 ms p50, there 0.25; 256 callers with a
+record each over 8 partitions 92,000 appends/s, there 2,500.)
 """
 
 import asyncio

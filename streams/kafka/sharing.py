@@ -1,16 +1,18 @@
 """Who gets which partition, and how members of the group agree on it without anybody stopping in vain.
 
-Holds the arithmetic of sharing and the form in which members write to each other. Must not own anything. Keeps two invariants: a partition
-is given to a new member only after the old one has said, by joining again, that it no longer owns it; and a partition that need not move
-does not.
+Holds the arithmetic of sharing and the form in which members write to each other. Must not own anything.
+Keeps two invariants: a partition is given to a new member only after the old one has said, by joining again,
+that it no longer owns it; and a partition that need not move does not.
 
-aiokafka knows only the eager protocol, in which every member gives up everything at each change of membership; for an owner that must read
-a whole partition to recover, that is an outage. Here each member tells, when it joins, what it owns now. The leader of the group shares
-everything out evenly, leaves with each what it may keep, and keeps back what somebody else still owns. Who has lost something stops it,
-then joins again, and the next round gives it away.
+aiokafka knows only the eager protocol, in which every member gives up everything at each change of
+membership; for an owner that must read a whole partition to recover, that is an outage. Here each member
+tells, when it joins, what it owns now. The leader of the group shares everything out evenly, leaves with each
+what it may keep, and keeps back what somebody else still owns. Who has lost something stops it, then joins
+again, and the next round gives it away.
 """
 
-from collections.abc import Iterable, Mapping, Set as AbstractSet
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -35,14 +37,16 @@ _NO_CLAIM: Final = Claim()
 def share(partitions: int, claims: Mapping[str, Claim]) -> Mapping[str, frozenset[int]]:
     """Return what each member is to own after this round.
 
-    Claims of an older round than the newest are void: that member was thrown out, and others own its partitions since.
+    Claims of an older round than the newest are void: that member was thrown out, and others own its
+    partitions since.
     """
     newest = max((claim.round for claim in claims.values()), default=0)
     owned = {
         member: {number for number in claim.owned if number < partitions} if claim.round == newest else set()
         for member, claim in claims.items()
     }
-    # Who owns most is served first, so that the members with one partition more are those that have it already.
+    # Who owns most is served first, so that the members with one partition more are those that have it
+    # already.
     members = sorted(owned, key=lambda member: (-len(owned[member]), member))
     quotas = {
         member: partitions // len(members) + (position < partitions % len(members))
@@ -54,12 +58,7 @@ def share(partitions: int, claims: Mapping[str, Claim]) -> Mapping[str, frozense
         given[member] = set(sorted(owned[member] - taken)[: quotas[member]])
         taken |= given[member]
     # What two members claim is kept back too: it must first be given up by one of them.
-    held_elsewhere = {
-        number
-        for member, numbers in owned.items()
-        for number in numbers
-        if number not in given[member]
-    }
+    held_elsewhere = {number for member, numbers in owned.items() for number in numbers if number not in given[member]}
     for member in members:
         given[member] -= held_elsewhere
     free = iter(sorted(set(range(partitions)) - taken - held_elsewhere))

@@ -71,9 +71,7 @@ class MemoryLog:
         """Tell whether the log can be used now."""
         return self._open
 
-    def read_now(
-        self, topic: str, partition: int, *, from_offset: int, records_max: int
-    ) -> Sequence[LogRecord]:
+    def read_now(self, topic: str, partition: int, *, from_offset: int, records_max: int) -> Sequence[LogRecord]:
         """Return what is there, without waiting. For the readers of this log."""
         self._require_open()
         return self._topics.read_now(topic, partition, from_offset=from_offset, records_max=records_max)
@@ -90,9 +88,7 @@ class MemoryLog:
 
     def _require_open(self) -> None:
         if not self._open:
-            raise LogUnavailable(
-                "the log in memory is not open; enter it first, and use it only until it is left"
-            )
+            raise LogUnavailable("the log in memory is not open; enter it first, and use it only until it is left")
 
 
 class MemoryReader:
@@ -116,9 +112,7 @@ class MemoryReader:
         """See `LogReader`."""
 
     def _read_now(self, records_max: int) -> Sequence[LogRecord]:
-        found = self._log.read_now(
-            self._topic, self._partition, from_offset=self._position, records_max=records_max
-        )
+        found = self._log.read_now(self._topic, self._partition, from_offset=self._position, records_max=records_max)
         if found:
             self._position = found[-1].offset + 1
         return found

@@ -26,9 +26,7 @@ _offset_of: Final = attrgetter("offset")
 class MemoryTopics:
     """Topics and their records. Every method returns at once."""
 
-    def __init__(
-        self, *, now_ms: Callable[[], int] = lambda: 0, record_bytes_max: int = RECORD_BYTES_MAX
-    ) -> None:
+    def __init__(self, *, now_ms: Callable[[], int] = lambda: 0, record_bytes_max: int = RECORD_BYTES_MAX) -> None:
         """Begin without topics.
 
         Args:
@@ -84,9 +82,7 @@ class MemoryTopics:
         )
         return first
 
-    def read_now(
-        self, topic: str, partition: int, *, from_offset: int, records_max: int
-    ) -> Sequence[LogRecord]:
+    def read_now(self, topic: str, partition: int, *, from_offset: int, records_max: int) -> Sequence[LogRecord]:
         """Return the records at and after an offset, as many as there are up to `records_max`.
 
         Raises:

@@ -22,7 +22,7 @@ import structlog
 
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
-from streams.errors import LogCorrupt, LogUnavailable
+from streams.errors import LogCorrupt, OwnershipLost
 from streams.partition.chain import ChainPosition
 from streams.partition.machine import Outbox, PartitionMachine, Turn
 from streams.partition.snapshots import Restored, SnapshotCycle, restore
@@ -154,7 +154,7 @@ class PartitionProcessor:
         """Return when the command at `offset` has been decided and its decision is in the log.
 
         Raises:
-            LogUnavailable: the processor stopped before that.
+            OwnershipLost: the processor stopped before that.
         """
         await self._wait_acknowledged(lambda position: position.command_offset >= offset)
 
@@ -166,8 +166,8 @@ class PartitionProcessor:
                 lambda: is_reached(self.machine.acknowledged_position) or self.phase is ProcessorPhase.STOPPED
             )
         if not is_reached(self.machine.acknowledged_position):
-            message = f"partition {self.partition} is being recovered; ask again in a moment"
-            raise LogUnavailable(message)
+            message = f"partition {self.partition} left this process, or is being recovered; ask again in a moment"
+            raise OwnershipLost(message)
 
     # ---- recovery
 

@@ -152,18 +152,14 @@ class OutboundPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def _problem(self, address: Address) -> str:
         if address in _METADATA:
             return "a metadata service"
-        for what, networks in _NEVER[:1] if self.allow_private else (*_PRIVATE, *_NEVER):
+        for what, networks in _PRIVATE:
+            if any(address in network for network in networks):
+                return "" if self.allow_private else what
+        for what, networks in _NEVER:
             if any(address in network for network in networks):
                 return what
-        if not self.allow_private:
-            is_global = address.version == 4 or address in _GLOBAL_IPV6  # noqa: PLR2004
-            return "" if is_global else "a reserved address"
-        return self._problem_beyond_private(address)
-
-    def _problem_beyond_private(self, address: Address) -> str:
-        if any(address in network for _, networks in _PRIVATE for network in networks):
-            return ""
-        return OutboundPolicy()._problem(address)  # noqa: SLF001 - its own kind
+        is_public = isinstance(address, ipaddress.IPv4Address) or address in _GLOBAL_IPV6
+        return "" if is_public else "a reserved address"
 
 
 class SystemLookup:

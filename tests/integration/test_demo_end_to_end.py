@@ -112,14 +112,15 @@ def test_demo_survives_the_death_of_an_encoder(tmp_path: Path) -> None:
     assert processes_of(data) == []
 
 
-def test_demo_that_is_terminated_ends_its_processes(tmp_path: Path) -> None:
-    """Ended from outside in the middle of a run, it leaves no server and no worker behind."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_demo_that_is_interrupted_ends_its_processes(tmp_path: Path, number: signal.Signals) -> None:
+    """Ended in the middle of a run, by a person or with its terminal, it leaves no server and no worker."""
     data = tmp_path / "demo"
 
     with start_demo(data, "--kill-encoder") as process:
         assert process.stdout is not None
         said = next(line for line in process.stdout if "started workflow" in line or "logs" in line)
-        process.terminate()
+        process.send_signal(number)
         rest, _ = process.communicate(timeout=60)
 
     assert "started workflow" in said, said

@@ -25,7 +25,6 @@ from engine.ids import WorkflowId, derived_workflow_id
 from engine.rejections import RejectionCode
 from engine.status import TaskStatus
 from streams.service import Answer
-from streams.topics import COMMANDS
 from tests.simulation.faults import FAULT_PHASE_MS
 
 if TYPE_CHECKING:  # the world holds the clients
@@ -81,6 +80,11 @@ class Clients:
         self._requests += 1
         return f"q{self._requests}"
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every start that is repeated until it is answered has been."""
+        return not any(start.workflow_id not in self.acknowledged for start in self._unanswered.values())
+
     # ---- starting
 
     def _start_some(self, number: int) -> None:
@@ -105,9 +109,10 @@ class Clients:
     def _ask(self, start: StartWorkflow) -> None:
         request_id = self.request_id()
         asked = msgspec.structs.replace(start, request_id=request_id)
-        self._unanswered[request_id] = asked
         self._world.send(asked)
-        self._world.clock.after(self._world.rng.randint(1_500, 6_000), partial(self._ask_again, request_id))
+        if not start.generated_id:  # an id that was made for one request is not asked for again
+            self._unanswered[request_id] = asked
+            self._world.clock.after(self._world.rng.randint(1_500, 6_000), partial(self._ask_again, request_id))
 
     def _ask_again(self, request_id: str) -> None:
         """Start the same workflow again: perhaps nobody heard."""
@@ -161,4 +166,4 @@ class Clients:
         world, rng = self._world, self._world.rng
         world.count("poison")
         key = rng.choice((None, b"", b"w0", b"\xff", b"some key with spaces"))
-        world.topics_append(COMMANDS, rng.randrange(world.faults.partitions), key, rng.choice(POISON))
+        world.send_raw(rng.randrange(world.faults.partitions), key, rng.choice(POISON))

@@ -21,7 +21,7 @@ from streams.records import OwnerClaimed, encode
 from streams.topics import COMMANDS, EVENTS
 from tests.simulation import outgoing
 from tests.simulation.clockwork import Action
-from tests.simulation.producer import Producer
+from tests.simulation.producer import Producer, Told
 from tests.simulation.snapshots import SnapshotWriter, restore_newest
 
 if TYPE_CHECKING:  # a process holds its owners
@@ -79,9 +79,17 @@ class Owner:
         """Do something later, if this life still lasts."""
         self.process.after(delay_ms, partial(self._in_life, self.life, action))
 
+    def while_alive(self, told: Told) -> Told:
+        """Return a `told` that is not called any more when this life has ended."""
+        return partial(self._in_life_told, self.life, told)
+
     def _in_life(self, life: int, action: Action) -> None:
         if life == self.life:
             action()
+
+    def _in_life_told(self, life: int, told: Told, offset: int | None) -> None:
+        if life == self.life:
+            told(offset)
 
     def _end_life(self) -> None:
         self.life += 1
@@ -122,12 +130,8 @@ class Owner:
         claim = OwnerClaimed(
             owner=self.process.name, url="", at_ms=self.process.now_ms, partitions=world.faults.partitions
         )
-        told = partial(self._in_life_told, self.life, partial(self._claimed, machine))
+        told = self.while_alive(partial(self._claimed, machine))
         self.producer.append(EVENTS, self.partition, [NewRecord(key=None, value=encode(claim))], told)
-
-    def _in_life_told(self, life: int, told, offset: int | None) -> None:
-        if life == self.life:
-            told(offset)
 
     def _claimed(self, machine: PartitionMachine, offset: int | None) -> None:
         if offset is None:
@@ -157,7 +161,8 @@ class Owner:
         self.machine = machine
         self._next_command = machine.chain.command_offset + 1
         if self.world.faults.early_reads:
-            self._next_command = max(0, self._next_command - self.world.rng.randrange(4))
+            earliest = self.world.topics.range(COMMANDS, self.partition).earliest
+            self._next_command = max(earliest, self._next_command - self.world.rng.randrange(4))
         self._out(outbox)
         if self._snapshots is not None:
             for workflow_id in self._snapshots.restored.waiting:
@@ -196,7 +201,7 @@ class Owner:
         """Send a turn to the log."""
         pending = _Pending(turn=turn)
         self._pending.append(pending)
-        told = partial(self._in_life_told, self.life, partial(self._appended, pending))
+        told = self.while_alive(partial(self._appended, pending))
         self.producer.append(EVENTS, self.partition, turn.records, told)
         self.process.step("append sent")
 
@@ -265,7 +270,7 @@ class Owner:
             self._sent(outbox)
         for number, (topic, partition, records) in enumerate(batches):
             told = partial(self._receiver_told, outbox, waiting, number)
-            self.producer.append(topic, partition, records, partial(self._in_life_told, self.life, told))
+            self.producer.append(topic, partition, records, self.while_alive(told))
             self.process.step("between effects")
 
     def _receiver_told(self, outbox: Outbox, waiting: set[int], number: int, offset: int | None) -> None:
@@ -307,7 +312,7 @@ class Owner:
             return
         claim = self.world.workers.claim(task_id)
         key, partition, value = self.world.addressed(claim)
-        told = partial(self._in_life_told, self.life, partial(self._handed_out, *queued))
+        told = self.while_alive(partial(self._handed_out, *queued))
         self.producer.append(COMMANDS, partition, [NewRecord(key=key, value=value)], told)
 
     def _handed_out(self, state: WorkflowState, task: OpenTask, offset: int | None) -> None:

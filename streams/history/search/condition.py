@@ -1,10 +1,11 @@
 """From the tree of a query to a condition in SQL with bound values.
 
-Holds the meaning of each comparison. Must not run anything. Keeps two invariants: the SQL is made of constants of this package and of
-placeholders; and every condition is either true or false of a row, also where the field is missing.
+Holds the meaning of each comparison. Must not run anything. Keeps two invariants: the SQL is made of constants of
+this package and of placeholders; and every condition is either true or false of a row, also where the field is
+missing.
 
-What is missing equals nothing: text that is not there is the empty text; a time that has not come is neither before nor after any
-other, and equals 0.
+What is missing equals nothing: text that is not there is the empty text; a time that has not come is neither before
+nor after any other, and equals 0.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,8 @@ def field_of(name: FieldName, searched: Searched) -> Field:
     field = searched.fields.get(name.text)
     if field is None:
         raise QueryInvalid(
-            f"position {name.position}: expected one of the fields {', '.join(sorted(searched.fields))}; found {name.text!r}"
+            f"position {name.position}: expected one of the fields {', '.join(sorted(searched.fields))}; "
+            f"found {name.text!r}"
         )
     return field
 

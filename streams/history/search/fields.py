@@ -1,6 +1,7 @@
 """The fields that a query may name, and what each is in the store.
 
-Holds the allow-lists. Must not parse. Keeps the invariant that whatever stands in SQL because of a user's word stands here first.
+Holds the allow-lists. Must not parse. Keeps the invariant that whatever stands in SQL because of a user's word stands
+here first.
 
 Source: conductor-common `WorkflowSummary` and `TaskSummary`, whose field names these are.
 """
@@ -22,7 +23,7 @@ class FieldKind(StrEnum):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """`sql` is its expression. `optional`: a time that may not have happened yet, which the store writes as the epoch."""
+    """`sql` is its expression. `optional`: a time that may not have come yet, which the store writes as the epoch."""
 
     sql: str
     kind: FieldKind = FieldKind.TEXT
@@ -75,9 +76,7 @@ WORKFLOWS: Final = Searched(
     default_sort="startTime:DESC",
 )
 
-TASK_TYPE_SQL: Final = (
-    "multiIf(task_type = 'SIMPLE', task_name, startsWith(task_type, 'FORK_JOIN'), 'FORK', task_type)"
-)
+TASK_TYPE_SQL: Final = "multiIf(task_type = 'SIMPLE', task_name, startsWith(task_type, 'FORK_JOIN'), 'FORK', task_type)"
 """A task's type as Conductor shows it: that of a worker's task is its name."""
 
 TASKS_SEARCHED: Final = Searched(

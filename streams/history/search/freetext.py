@@ -1,7 +1,8 @@
 """The `freeText` parameter.
 
-Holds its reading: words, each of which must be found in one of the searched columns, whatever its case; text in double quotes is one
-word, `*` in a word stands for anything. Must not run anything. `*` alone, or nothing, means everything.
+Holds its reading: words, each of which must be found in one of the searched columns, whatever its case; text in
+double quotes is one word, `*` in a word stands for anything. Must not run anything. `*` alone, or nothing, means
+everything.
 """
 
 import re

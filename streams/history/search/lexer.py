@@ -1,7 +1,7 @@
 """Cutting a query into tokens.
 
-Holds the alphabet of the language. Must not know its grammar. Keeps the invariant that every character belongs to one token or is
-space between two; time is linear in the length of the text.
+Holds the alphabet of the language. Must not know its grammar. Keeps the invariant that every character belongs to one
+token or is space between two; time is linear in the length of the text.
 """
 
 import re
@@ -54,9 +54,10 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tokens_of(query: str) -> list[Token]:
-    """Return the tokens of a query, the last of which is its end.
+    r"""Return the tokens of a query, the last of which is its end.
 
-    In quotes `\\'`, `\\"`, `\\\\` and `\\*` stand for the second character itself; any other backslash stands for itself.
+    In quotes `\'`, `\"`, `\\` and `\*` stand for the second character itself; any other backslash stands for
+    itself.
 
     Raises:
         QueryInvalid: a quote is not closed, a character has no meaning, or the query is too long.
@@ -104,5 +105,5 @@ def _pieces(text: str) -> tuple[str, ...]:
 def _unreadable(query: str, place: int) -> str:
     char = query[place]
     if char in "'\"":
-        return f"position {place + 1}: expected the closing {char} of the text that begins here, found the end of the query"
+        return f"position {place + 1}: expected a closing {char} for the text that begins here, found the end"
     return f"position {place + 1}: expected a field, an operator or a value, found {char!r}"

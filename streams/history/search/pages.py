@@ -1,7 +1,7 @@
 """Running a search: one page of it, and the exact number of all hits.
 
-Holds the shape of the query; each call blocks and belongs in the lane of its client. Must not know the language. Keeps wide columns
-out of the sorting: the page's keys are found first, and only their rows are read whole.
+Holds the shape of the query; each call blocks and belongs in the lane of its client. Must not know the language.
+Keeps wide columns out of the sorting: the page's keys are found first, and only their rows are read whole.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ def task_query(*, query: str, free_text: str, start: int, size: int, sort: str) 
 
 
 def workflow_by_task_query(*, query: str, free_text: str, start: int, size: int, sort: str) -> PageQuery:
-    """Return a search for the workflows that have an attempt which a task query finds; `sort` names fields of workflows.
+    """Return a search for the workflows of the attempts that a task query finds; `sort` names fields of workflows.
 
     Raises:
         QueryInvalid: something in it cannot be understood; says where.
@@ -66,8 +66,10 @@ def workflow_by_task_query(*, query: str, free_text: str, start: int, size: int,
     inner = task_query(query=query, free_text=free_text, start=start, size=size, sort="")
     return PageQuery(
         searched=WORKFLOWS,
-        where=f"(created_at, workflow_id) IN (SELECT created_at, workflow_id FROM {inner.searched.table} FINAL "  # noqa: S608 (constants and placeholders)
-        f"WHERE {inner.where})",
+        where=(
+            "(created_at, workflow_id) IN (SELECT created_at, workflow_id "  # noqa: S608 (constants and placeholders)
+            f"FROM {inner.searched.table} FINAL WHERE {inner.where})"
+        ),
         order=order_sql(sort, WORKFLOWS),
         bindings=inner.bindings,
         start=start,
@@ -86,10 +88,11 @@ def read_page(client: StoreClient, page: PageQuery) -> SearchPage:
     table = page.searched.table
     key = ", ".join(page.searched.key)
     try:
+        # What is put together here are constants of this package and placeholders of bound values.
         hits: Sequence[Sequence[Any]] = ()
         if page.size:
             hits = client.rows(
-                f"SELECT {', '.join(select)} FROM {table} FINAL WHERE ({key}) IN ("  # noqa: S608 (constants and placeholders)
+                f"SELECT {', '.join(select)} FROM {table} FINAL WHERE ({key}) IN ("  # noqa: S608 (see above)
                 f"SELECT {key} FROM {table} FINAL WHERE {page.where} ORDER BY {page.order} "
                 f"LIMIT {page.size} OFFSET {page.start}) ORDER BY {page.order}",
                 page.bindings,
@@ -99,7 +102,7 @@ def read_page(client: StoreClient, page: PageQuery) -> SearchPage:
             total = page.start + len(hits)
         else:
             counted = client.rows(
-                f"SELECT count() FROM {table} FINAL WHERE {page.where}",  # noqa: S608 (constants and placeholders)
+                f"SELECT count() FROM {table} FINAL WHERE {page.where}",  # noqa: S608 (see above)
                 page.bindings,
             )
             total = int(counted[0][0])
@@ -112,9 +115,7 @@ def read_page(client: StoreClient, page: PageQuery) -> SearchPage:
     return SearchPage(total=total, hits=[render(row) for row in hits])
 
 
-def _page_query(
-    searched: Searched, *, query: str, free_text: str, start: int, size: int, sort: str
-) -> PageQuery:
+def _page_query(searched: Searched, *, query: str, free_text: str, start: int, size: int, sort: str) -> PageQuery:
     if not 0 <= size <= PAGE_ROWS_MAX:
         raise QueryInvalid(f"size: expected 0 to {PAGE_ROWS_MAX}, found {size}")
     if not 0 <= start <= START_MAX:

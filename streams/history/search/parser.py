@@ -7,14 +7,14 @@
     condition = field ( op value | [NOT] IN "(" value { "," value } ")" | BETWEEN value AND value
                       | IS [NOT] NULL | STARTS_WITH value )
 
-Holds the parser only. Must not know which fields there are. Keeps its depth and the number of conditions bounded, whatever is asked.
-AND binds closer than OR. (Conductor's own parser reads from right to left without precedence; `a AND b OR c` means
-`(a AND b) OR c` to everyone else.)
+Holds the parser only. Must not know which fields there are. Keeps its depth and the number of conditions bounded,
+whatever is asked. AND binds closer than OR. (Conductor's own parser reads from right to left without precedence; `a
+AND b OR c` means `(a AND b) OR c` to everyone else.)
 
 Source: conductor-common's query grammar of the Elasticsearch index, and the clauses that its UIs send.
 """
 
-from typing import Final, NoReturn
+from typing import Final
 
 from streams.history.search.lexer import Kind, Token, tokens_of
 from streams.history.search.syntax import (
@@ -63,7 +63,7 @@ class _Parser:
     def parse(self) -> Node:
         node = self._any(depth=0)
         if self._next.kind is not Kind.END:
-            self._refuse("AND, OR or the end of the query")
+            raise self._refusal("AND, OR or the end of the query")
         return node
 
     @property
@@ -84,7 +84,7 @@ class _Parser:
 
     def _term(self, *, depth: int) -> Node:
         if depth > DEPTH_MAX:
-            self._refuse(f"at most {DEPTH_MAX} levels of brackets and NOT")
+            raise self._refusal(f"at most {DEPTH_MAX} levels of brackets and NOT")
         if self._took("NOT"):
             return Not(term=self._term(depth=depth + 1))
         if self._next.kind is Kind.OPEN:
@@ -97,12 +97,12 @@ class _Parser:
     def _condition(self) -> Node:
         self._conditions += 1
         if self._conditions > CONDITIONS_MAX:
-            self._refuse(f"at most {CONDITIONS_MAX} conditions")
+            raise self._refusal(f"at most {CONDITIONS_MAX} conditions")
         name = self._expect(Kind.WORD, "a field, NOT or (")
         field = FieldName(position=name.position, text=name.text)
         if self._took("NOT"):
             if not self._took("IN"):
-                self._refuse("IN")
+                raise self._refusal("IN")
             return Not(term=self._one_of(field))
         return self._comparison(field)
 
@@ -118,15 +118,15 @@ class _Parser:
         if self._took("BETWEEN"):
             low = self._value()
             if not self._took("AND"):
-                self._refuse("AND and the upper bound")
+                raise self._refusal("AND and the upper bound")
             return Between(field=field, low=low, high=self._value())
         if self._took("IS"):
             negated = self._took("NOT")
             if not self._took("NULL"):
-                self._refuse("NULL" if negated else "NULL or NOT NULL")
+                raise self._refusal("NULL" if negated else "NULL or NOT NULL")
             missing = Missing(field=field)
             return Not(term=missing) if negated else missing
-        self._refuse(_AFTER_FIELD)
+        raise self._refusal(_AFTER_FIELD)
 
     def _one_of(self, field: FieldName) -> Condition:
         self._expect(Kind.OPEN, "( and a list of values")
@@ -140,10 +140,10 @@ class _Parser:
     def _value(self) -> Literal:
         token = self._next
         if token.kind not in {Kind.WORD, Kind.QUOTED}:
-            self._refuse(_VALUE)
+            raise self._refusal(_VALUE)
         self._values += 1
         if self._values > VALUES_MAX:
-            self._refuse(f"at most {VALUES_MAX} values")
+            raise self._refusal(f"at most {VALUES_MAX} values")
         self._place += 1
         return Literal(position=token.position, pieces=token.pieces)
 
@@ -157,12 +157,12 @@ class _Parser:
     def _expect(self, kind: Kind, expected: str) -> Token:
         token = self._next
         if token.kind is not kind:
-            self._refuse(expected)
+            raise self._refusal(expected)
         self._place += 1
         return token
 
-    def _refuse(self, expected: str) -> NoReturn:
+    def _refusal(self, expected: str) -> QueryInvalid:
         token = self._next
         found = "the end of the query" if token.kind is Kind.END else repr(token.text)
         hint = "; a value that is a keyword needs quotes" if token.kind is Kind.KEYWORD and expected == _VALUE else ""
-        raise QueryInvalid(f"position {token.position}: expected {expected}, found {found}{hint}")
+        return QueryInvalid(f"position {token.position}: expected {expected}, found {found}{hint}")

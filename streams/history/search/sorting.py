@@ -1,6 +1,7 @@
 """The `sort` parameter: `field:ASC|DESC`, several joined by `|`.
 
-Holds its reading. Must not run anything. Keeps every order total: the key comes last, so that pages neither repeat nor lose a row.
+Holds its reading. Must not run anything. Keeps every order total: the key comes last, so that pages neither repeat
+nor lose a row.
 """
 
 from typing import Final
@@ -16,7 +17,8 @@ _DIRECTIONS: Final = {"": "ASC", "ASC": "ASC", "DESC": "DESC"}
 def order_sql(sort: str, searched: Searched) -> str:
     """Return the ORDER BY list of a sort parameter, the usual order for an empty one.
 
-    `startTime:DESC|priority:ASC` is two keys; `DESC` and `ASC` are the only words after a colon, so the `|` is never one of them.
+    `startTime:DESC|priority:ASC` is two keys; `DESC` and `ASC` are the only words after a colon, so the `|` is never
+    one of them.
 
     Raises:
         QueryInvalid: a field is unknown or a direction is neither ASC nor DESC; names the position.

@@ -1,7 +1,8 @@
 """What a search found, as Conductor's summaries.
 
-Holds the rendering of rows. Must not query. Keeps the fields that have no value out, as Conductor does, and its times as ISO 8601 in
-UTC with milliseconds. Input and output are JSON text (Conductor prints Java maps unless told otherwise; nobody can read those back).
+Holds the rendering of rows. Must not query. Keeps the fields that have no value out, as Conductor does, and its times
+as ISO 8601 in UTC with milliseconds. Input and output are JSON text (Conductor prints Java maps unless told
+otherwise; nobody can read those back).
 
 Source: conductor-common `WorkflowSummary` and `TaskSummary`.
 """

@@ -1,6 +1,7 @@
 """The tree of a query.
 
-Holds shapes only. Must not know columns. Keeps every position, so that a later complaint can name it: characters from 1.
+Holds shapes only. Must not know columns. Keeps every position, so that a later complaint can name it: characters from
+1.
 """
 
 from enum import StrEnum

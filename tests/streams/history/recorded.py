@@ -150,6 +150,7 @@ class Crowd:
     def __init__(self, recorded: RecordedPartition, *, seed: int) -> None:
         self.recorded = recorded
         self.ids: list[str] = []
+        self.first_starts: dict[str, int] = {}
         self._random = random.Random(seed)
         self._at_ms = FIRST_MS
 
@@ -174,6 +175,7 @@ class Crowd:
         number = len(self.ids)
         workflow_id = f"wf-{number:05d}" if chance.random() < 0.5 else f"order:{chance.randrange(1 << 30)}@{number}"
         self.ids.append(workflow_id)
+        self.first_starts[workflow_id] = self._at_ms
         return StartWorkflow(
             name=chance.choice(("three_tasks", "fork_join")),
             workflow_id=WorkflowId(workflow_id),

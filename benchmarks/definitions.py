@@ -1,0 +1,78 @@
+"""The workflows that are run.
+
+Holds JSON definitions as a user would register them. Must not depend on the engine's types: they go through REST.
+Keeps the invariant that every task is given the number of its workflow, by which a worker reports what it has ended.
+"""
+
+THREE_TASKS = ("bench_first", "bench_second", "bench_third")
+LADDER_TASK = "bench_rung"
+PARKED_TASK = "bench_parked"
+AFTER_WAIT_TASK = "bench_after_wait"
+
+_NUMBER = {"number": "${workflow.input.number}"}
+
+
+def task_definition(name: str) -> dict[str, object]:
+    """Return a task definition with a generous timeout: nothing is to be retried during a run."""
+    return {"name": name, "retryCount": 3, "retryDelaySeconds": 1, "responseTimeoutSeconds": 600}
+
+
+def three_tasks() -> dict[str, object]:
+    """Return the workflow of three tasks in sequence; the second and third read what the task before put out."""
+    steps = [_simple(name, f"{name}_ref") for name in THREE_TASKS]
+    for step, before in zip(steps[1:], steps, strict=False):
+        step["inputParameters"] = {**_NUMBER, "before": f"${{{before['taskReferenceName']}.output.number}}"}
+    return _workflow("bench_three", steps, {"number": "${bench_third_ref.output.number}"})
+
+
+def sequence(size: int) -> dict[str, object]:
+    """Return a workflow of `size` tasks in sequence."""
+    return _workflow(f"bench_sequence_{size}", [_simple(LADDER_TASK, f"rung_{step}") for step in range(size)])
+
+
+def fork(size: int) -> dict[str, object]:
+    """Return a workflow of `size` tasks side by side, and a join."""
+    branches = [[_simple(LADDER_TASK, f"branch_{branch}")] for branch in range(size)]
+    tasks: list[dict[str, object]] = [
+        {"name": "fork", "taskReferenceName": "fork_ref", "type": "FORK_JOIN", "forkTasks": branches},
+        {
+            "name": "join",
+            "taskReferenceName": "join_ref",
+            "type": "JOIN",
+            "joinOn": [f"branch_{branch}" for branch in range(size)],
+        },
+    ]
+    return _workflow(f"bench_fork_{size}", tasks)
+
+
+def parked() -> dict[str, object]:
+    """Return a workflow whose only task no worker ever takes: it stays open."""
+    return _workflow("bench_parked", [_simple(PARKED_TASK, "parked_ref")])
+
+
+def wait_then_work() -> dict[str, object]:
+    """Return a workflow that waits for `seconds` of its input and then gives a worker a task."""
+    wait: dict[str, object] = {
+        "name": "wait",
+        "taskReferenceName": "wait_ref",
+        "type": "WAIT",
+        "inputParameters": {"duration": "${workflow.input.seconds} seconds"},
+    }
+    return _workflow("bench_wait", [wait, _simple(AFTER_WAIT_TASK, "after_ref")])
+
+
+def _simple(name: str, ref: str) -> dict[str, object]:
+    return {"name": name, "taskReferenceName": ref, "type": "SIMPLE", "inputParameters": _NUMBER}
+
+
+def _workflow(
+    name: str, tasks: list[dict[str, object]], output: dict[str, object] | None = None
+) -> dict[str, object]:
+    return {
+        "name": name,
+        "version": 1,
+        "schemaVersion": 2,
+        "ownerEmail": "bench@example.com",
+        "tasks": tasks,
+        "outputParameters": output or {},
+    }

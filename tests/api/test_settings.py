@@ -1,0 +1,55 @@
+"""The settings of `podium serve`."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from api.cli.failures import CalledWrongly
+from api.cli.serve import read_settings
+from api.settings import ServeSettings, is_loopback
+
+
+def test_every_setting_has_a_description_and_a_default() -> None:
+    """A setting that must be given would stop `podium serve` alone from working."""
+    fields = ServeSettings.model_fields
+    assert [name for name, field in fields.items() if not field.description] == []
+    assert [name for name, field in fields.items() if field.is_required()] == []
+
+
+def test_flags_win_over_the_environment_which_wins_over_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order in which people expect to be heard."""
+    monkeypatch.setenv("PODIUM_PORT", "9000")
+    monkeypatch.setenv("PODIUM_DATA", "/data")
+    settings = read_settings({"port": 9001})
+    assert (settings.port, settings.data, settings.host) == (9001, Path("/data"), "127.0.0.1")
+
+
+def test_settings_cannot_be_changed() -> None:
+    """What was read at the start holds until the end."""
+    settings = ServeSettings()
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    """Only this machine reaches it."""
+    assert is_loopback(host)
+    assert read_settings({"host": host}).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])  # noqa: S104 (that is the point)
+def test_any_other_host_needs_the_word_insecure(host: str) -> None:
+    """There are no credentials: who listens beyond this machine must say that they mean it."""
+    with pytest.raises(CalledWrongly, match="--insecure"):
+        read_settings({"host": host})
+    assert read_settings({"host": host, "insecure": True}).host == host
+
+
+def test_every_wrong_setting_is_named_by_its_flag() -> None:
+    """One answer tells all that is wrong."""
+    with pytest.raises(CalledWrongly) as refused:
+        read_settings({"port": 70_000, "body_bytes_max": 1, "kafka": "no-port", "log_level": "loud"})
+    for flag in ("--port", "--body-bytes-max", "--kafka", "--log-level"):
+        assert flag in str(refused.value)
