@@ -65,9 +65,7 @@ def _simple(name: str, ref: str) -> dict[str, object]:
     return {"name": name, "taskReferenceName": ref, "type": "SIMPLE", "inputParameters": _NUMBER}
 
 
-def _workflow(
-    name: str, tasks: list[dict[str, object]], output: dict[str, object] | None = None
-) -> dict[str, object]:
+def _workflow(name: str, tasks: list[dict[str, object]], output: dict[str, object] | None = None) -> dict[str, object]:
     return {
         "name": name,
         "version": 1,

@@ -56,9 +56,7 @@ def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max
             notices=writing,
             slots=SLOTS,
         )
-        worker = stack.enter_context(
-            Peer("benchmarks.load.http_worker", worker_config, descriptors=[writing])
-        )
+        worker = stack.enter_context(Peer("benchmarks.load.http_worker", worker_config, descriptors=[writing]))
         worker.hear(within_s=UP_WITHIN_S)
         client_config = HttpClientConfig(
             port=stage.server.port,

@@ -10,17 +10,20 @@ inside a C function counts for the line that called it. While the main thread wa
 they are told apart by the kernel's own account.
 """
 
+import os
 import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final, TypeAlias
 
 SAMPLE_EVERY_S: Final = 0.002
 _SHOWN: Final = 60
-_TICKS_PER_S: Final = 100
+_THREADS_EVERY: Final = 100
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 Place: TypeAlias = tuple[str, str, int]
 """File, function, first line of the function."""
@@ -35,6 +38,7 @@ class Sampler:
         self.own: Counter[Place] = Counter()
         self.lines: Counter[Place] = Counter()
         self.within: Counter[Place] = Counter()
+        self.threads: dict[int, tuple[str, int]] = {}
 
     def start(self) -> None:
         """Begin. Only in the main thread."""
@@ -49,6 +53,8 @@ class Sampler:
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
         self.samples += 1
+        if self.samples % _THREADS_EVERY == 0:
+            self.note_threads()
         if frame is None:
             return
         self.own[_place(frame)] += 1
@@ -60,6 +66,17 @@ class Sampler:
             walked = walked.f_back
         self.within.update(seen)
 
+    def note_threads(self) -> None:
+        """Take note of the CPU time of every thread: one that has ended is no longer in the kernel's account."""
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        for task in Path("/proc/self/task").iterdir():
+            try:
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            name = names.get(int(task.name)) or self.threads.get(int(task.name), ("native", 0))[0]
+            self.threads[int(task.name)] = (name, int(fields[11]) + int(fields[12]))
+
     def report(self) -> str:
         """Return the counters as text: shares of all samples, greatest first."""
         parts = [f"{self.samples} samples, one per {SAMPLE_EVERY_S * 1000:g} ms of CPU time of the process"]
@@ -67,7 +84,7 @@ class Sampler:
         parts.append(_table("by function, own time", self.own, self.samples))
         parts.append(_table("by line, own time", self.lines, self.samples))
         parts.append(_table("by function, with what it calls", self.within, self.samples))
-        parts.append("threads, seconds of CPU time\n" + "\n".join(_threads()))
+        parts.append(_by_thread(self.threads))
         return "\n\n".join(parts) + "\n"
 
 
@@ -102,16 +119,12 @@ def _short(file: str) -> str:
     return file.removeprefix(root + "/")
 
 
-def _threads() -> list[str]:
-    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+def _by_thread(threads: Mapping[int, tuple[str, int]]) -> str:
     used: Counter[str] = Counter()
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            fields = (task / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        used[names.get(int(task.name), "native")] += int(fields[11]) + int(fields[12])
-    return [f"{ticks / _TICKS_PER_S:8.2f} s  {name}" for name, ticks in used.most_common()]
+    for name, ticks in threads.values():
+        used[name] += ticks
+    rows = [f"{ticks / _TICKS_PER_S:8.2f} s  {name}" for name, ticks in used.most_common()]
+    return "\n".join(["by thread, CPU time", *rows])
 
 
 def main() -> None:
@@ -126,6 +139,7 @@ def main() -> None:
         podium()
     finally:
         sampler.stop()
+        sampler.note_threads()
         target.write_text(sampler.report())
 
 

@@ -61,9 +61,7 @@ class Rest:
         return answer
 
 
-def check_completed(
-    port: int, workflow_ids: list[str], *, checked_max: int = 1_000, within_s: float = 0.0
-) -> int:
+def check_completed(port: int, workflow_ids: list[str], *, checked_max: int = 1_000, within_s: float = 0.0) -> int:
     """Ask the server whether workflows are COMPLETED: all of them, or so many evenly chosen ones. Return how many.
 
     `within_s`: how long one that still runs may take, in all. Only after a crash may there be such.

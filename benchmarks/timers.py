@@ -81,7 +81,8 @@ def _lateness(port: int, runs: Runs) -> dict[str, float]:
             fired_ms.append(wait["endTime"] - due)
             arrived_ms.append(arrived_ns / 1e6 + wall_minus_monotonic_ms - due)
     if min(fired_ms) < 0:
-        message = f"{sum(late < 0 for late in fired_ms)} of {len(fired_ms)} timers fired early, by up to {-min(fired_ms):.0f} ms"
+        early = sum(late < 0 for late in fired_ms)
+        message = f"{early} of {len(fired_ms)} timers fired early, by up to {-min(fired_ms):.0f} ms"
         raise BenchmarkFailed(message)
     return {
         "timers": len(fired_ms),

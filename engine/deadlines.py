@@ -19,6 +19,8 @@ from engine.events import TaskTimeouts
 from engine.model import OpenTask, PendingTask, WorkflowState
 from engine.status import WorkflowStatus
 
+NO_TIMEOUTS: Final = TaskTimeouts()
+
 
 class DeadlineKind(Enum):
     """What has run out; of two at the same instant, the one that comes first here counts."""
@@ -88,9 +90,8 @@ def worker_timeouts(definition: TaskDef | None) -> TaskTimeouts:
 def engine_timeouts(definition: TaskDef | None) -> TaskTimeouts:
     """Return the bounds of a task that the engine itself keeps open: nobody polls it, nobody responds."""
     if definition is None:
-        return _UNBOUNDED
+        return NO_TIMEOUTS
     return TaskTimeouts(run_ms=definition.timeout_seconds * 1000, total_ms=definition.total_timeout_seconds * 1000)
 
 
 _DEFAULTS: Final = TaskDef(name="defaults")
-_UNBOUNDED: Final = TaskTimeouts()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
 from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
-from engine.deadlines import next_deadline_ms, workflow_deadline_ms
+from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
@@ -101,8 +101,7 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     spec = task.spec
     if spec.dispatch == TO_WORKER:
         return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
-    had_timer = spec.due_at_ms or spec.wakes_at_ms or spec.timeouts.run_ms or spec.timeouts.total_ms
-    return (DisarmTimer(seq=event.seq),) if had_timer else ()
+    return (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
 
 
 def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:
@@ -173,7 +172,12 @@ def _timer(task: OpenTask) -> Effects:
 
 def _replaced_timer(task: OpenTask) -> Effects:
     """Return the timer of a task that may have had another before."""
-    return _timer(task) or (DisarmTimer(seq=task.spec.seq),)
+    timer = _timer(task)
+    return timer if timer or not _may_have_timer(task.spec) else (DisarmTimer(seq=task.spec.seq),)
+
+
+def _may_have_timer(spec: TaskScheduled) -> bool:
+    return bool(spec.due_at_ms or spec.wakes_at_ms) or spec.timeouts != NO_TIMEOUTS
 
 
 def _workflow_timer(state: WorkflowState) -> Effects:

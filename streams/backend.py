@@ -1,7 +1,7 @@
 """What differs between a node alone and a node on a cluster, in one place.
 
-Holds the choice of log, assignment, task queues and owner directory. Must not hold anything that both have in common. Keeps the
-invariant that everything else of the shell is the same program in both.
+Holds the choice of log, assignment, task queues and owner directory. Must not hold anything that both have in common.
+Keeps the invariant that everything else of the shell is the same program in both.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ class NodePolls(TaskPolls, Protocol):
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """The log of a node and what goes with it.
 
-    `durable_queues`: dispatched tasks are in a topic, so they outlive the process that dispatched them; such a node also announces ended
-    workflows, because somebody else can read the topic. `announce_owner(partition, epoch)` tells the other nodes who owns a partition,
-    `follow_owners` listens to what they tell, and `owner_url` is what is known.
+    `durable_queues`: dispatched tasks are in a topic, so they outlive the process that dispatched them; such a node
+    also announces ended workflows, because somebody else can read the topic. `announce_owner(partition, epoch)` tells
+    the other nodes who owns a partition, `follow_owners` listens to what they tell, and `owner_url` is what is known.
     """
 
     log: Log

@@ -1,7 +1,7 @@
 """A node on Kafka: its log, assignment, task topics and owner directory.
 
-Holds the Kafka half of `streams.backend`. Must not be imported where no Kafka is used: it brings in the client. Keeps the invariant that
-opening needs no broker; what needs one waits for it.
+Holds the Kafka half of `streams.backend`. Must not be imported where no Kafka is used: it brings in the client. Keeps
+the invariant that opening needs no broker; what needs one waits for it.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -36,9 +36,7 @@ async def open_kafka(settings: NodeSettings, *, now_ms: Callable[[], int]) -> As
         outlet = await stack.enter_async_context(KafkaOutlet(kafka))
         directory = OwnerDirectory(log)
 
-        def make_desk(
-            queues: PollQueues, machine_of: Callable[[WorkflowId], PartitionMachine | None]
-        ) -> TaskDesk:
+        def make_desk(queues: PollQueues, machine_of: Callable[[WorkflowId], PartitionMachine | None]) -> TaskDesk:
             del queues  # the pollers of all nodes are served from the topics
             return ClusterDesk(outlet, machine_of)
 

@@ -1,7 +1,8 @@
 """Appending commands: many callers, few batches.
 
-Holds, per partition, what waits to be appended while the append before it is under way. Must not know what a command does. Keeps two
-invariants: commands of one caller keep their order, and a caller's wait ends only when its command is durable (or was refused).
+Holds, per partition, what waits to be appended while the append before it is under way. Must not know what a command
+does. Keeps two invariants: commands of one caller keep their order, and a caller's wait ends only when its command is
+durable (or was refused).
 """
 
 import asyncio

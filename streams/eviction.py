@@ -1,7 +1,8 @@
 """Forgetting workflows that have ended.
 
-Holds, per partition, which ended workflows are still in memory. Must not forget what the history does not have: then nobody could show
-it. Keeps the invariant that a workflow leaves memory only after the projection has passed the decision that ended it.
+Holds, per partition, which ended workflows are still in memory. Must not forget what the history does not have: then
+nobody could show it. Keeps the invariant that a workflow leaves memory only after the projection has passed the
+decision that ended it.
 """
 
 from collections import deque
@@ -26,9 +27,7 @@ class _Ended(msgspec.Struct, frozen=True, kw_only=True):
 class Evictions:
     """Ended workflows, oldest first."""
 
-    def __init__(
-        self, owned: OwnedPartitions, *, projected: Callable[[int], int], now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, owned: OwnedPartitions, *, projected: Callable[[int], int], now_ms: Callable[[], int]) -> None:
         """`projected(partition)` tells the next `events` offset that the history has not seen yet."""
         self._owned = owned
         self._projected = projected

@@ -1,8 +1,9 @@
 """One running node: everything of the shell put together.
 
-Holds the composition of log, registry, owned partitions, effects, queues and history, and the life of its background work. Must not
-hold rules of any of them. Keeps the invariants that a node whose log is away stays up and says so, that it goes on by itself when the
-log is back, and that any unexpected death of a background task ends the node instead of leaving it half alive.
+Holds the composition of log, registry, owned partitions, effects, queues and history, and the life of its background
+work. Must not hold rules of any of them. Keeps the invariants that a node whose log is away stays up and says so, that
+it goes on by itself when the log is back, and that any unexpected death of a background task ends the node instead of
+leaving it half alive.
 """
 
 import asyncio
@@ -252,9 +253,7 @@ class RunningNode:
 
     def _claim(self, attempt: TaskId, worker_id: str, at_ms: int) -> None:
         workflow_id = WorkflowId(attempt.rpartition("~")[0])
-        command = ClaimTask(
-            workflow_instance_id=workflow_id, task_id=attempt, worker_id=worker_id, claimed_at_ms=at_ms
-        )
+        command = ClaimTask(workflow_instance_id=workflow_id, task_id=attempt, worker_id=worker_id, claimed_at_ms=at_ms)
         self._commands.enqueue(command)
 
     def _machine_of(self, workflow_id: WorkflowId) -> PartitionMachine | None:

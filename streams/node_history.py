@@ -1,7 +1,7 @@
 """The history of one node: the store, the projection into it, and how far it is.
 
-Holds the composition only. Must not be waited for by any decision. Keeps the invariant that the partitions which this node owns are
-the ones that it projects.
+Holds the composition only. Must not be waited for by any decision. Keeps the invariant that the partitions which this
+node owns are the ones that it projects.
 """
 
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
 """Where the effects of decisions go: callers, poll queues, built-in workers, other partitions, public topics.
 
-Holds the one interpreter of an `Outbox`. Must not decide, nor change a state. Keeps the invariant that `send` returns only when every
-receiver has acknowledged: only then may a later decision say that these effects need not be sent again.
+Holds the one interpreter of an `Outbox`. Must not decide, nor change a state. Keeps the invariant that `send` returns
+only when every receiver has acknowledged: only then may a later decision say that these effects need not be sent again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ from engine.ids import TaskId, task_id
 from engine.json_value import JsonObject
 from engine.model import OpenTask, PendingTask, WorkflowState
 from streams.command_outlet import CommandOutlet
-from streams.partition.machine import Outbox
+from streams.partition.turn import Outbox
 from streams.ports import Log, LogRecord, NewRecord
 from streams.replies import Replies
 from streams.topics import DEAD_LETTER, OUTCOMES
@@ -77,8 +77,8 @@ class NodeOutward:
             durable = self._desk.offer(offered)
             if durable is not None:
                 self._dispatched[id(outbox)] = durable
-        for task in outbox.retracts:
-            self._desk.retract(task)
+        for attempt in outbox.retracts:
+            self._desk.retract(attempt)
         for request_id, answer in outbox.replies:
             self._replies.resolve(request_id, answer)
         for state in (*outbox.outcomes, *outbox.kept):

@@ -1,8 +1,8 @@
 """Who owns which partition, and where to reach them.
 
-Holds this node's copy of the `owners` topic: one small record per partition, its newest owner's url. Must not be trusted for safety:
-it only shortens the way of a call, and a stale entry costs one hop that is refused. Keeps the invariant that an older claim never
-hides a newer one: entries carry the claim's epoch.
+Holds this node's copy of the `owners` topic: one small record per partition, its newest owner's url. Must not be
+trusted for safety: it only shortens the way of a call, and a stale entry costs one hop that is refused. Keeps the
+invariant that an older claim never hides a newer one: entries carry the claim's epoch.
 """
 
 import asyncio

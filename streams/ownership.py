@@ -1,12 +1,12 @@
 """The partitions that this process owns, and what happens when it loses or regains one.
 
-Holds one supervised processor per owned partition. Must not decide who owns what: an `Assignment` tells. Keeps the invariants that at
-most one processor of this process works for a partition, and that a partition whose log is corrupt stays halted until somebody has
-looked at it.
+Holds one supervised processor per owned partition. Must not decide who owns what: an `Assignment` tells. Keeps the
+invariants that at most one processor of this process works for a partition, and that a partition whose log is corrupt
+stays halted until somebody has looked at it.
 
 What ends a processor, and what follows:
-- `Fenced`: another process claimed the partition. Claim it again only while it is still assigned here, after a pause: the other one
-  then gives way in the same manner if the assignment is ours.
+- `Fenced`: another process claimed the partition. Claim it again only while it is still assigned here, after a pause:
+  the other one then gives way in the same manner if the assignment is ours.
 - `LogUnavailable`, `StoreFull`: begin anew, after a growing pause.
 - `LogCorrupt`, a defect of the engine: halt the partition and say so in the health report.
 """
@@ -46,7 +46,8 @@ class OwnedPartitions:
     ) -> None:
         """`make_processor` makes a fresh one for each attempt to own a partition.
 
-        `on_change` is told what is owned; `announce(partition, epoch)` tells the other nodes, once the partition decides.
+        `on_change` is told what is owned; `announce(partition, epoch)` tells the other nodes, once the partition
+        decides.
         """
         self._make_processor = make_processor
         self._on_change = on_change

@@ -1,8 +1,8 @@
 """The records of the `events` topic, and the chain that binds them.
 
-Holds the shapes, their encoding and the hash. Must not decide nor read a log. Keeps the invariant that each decision names its
-own sequence number and the hash of all that the partition held before it, so that a torn, cut or exchanged log is noticed at the
-first record that does not fit.
+Holds the shapes, their encoding and the hash. Must not decide nor read a log. Keeps the invariant that each decision
+names its own sequence number and the hash of all that the partition held before it, so that a torn, cut or exchanged
+log is noticed at the first record that does not fit.
 
 A decision is one record: its events are whole or absent. One that is larger than a record may be is cut into parts
 (`DecisionPart`); without its last part it is void. The JSON is public: it may be consumed as change data capture.
@@ -28,13 +28,11 @@ RECORD_BYTES_MAX: Final = 900_000
 """Below the broker's default of 1 MiB, with room for the record's own frame."""
 
 
-class OwnerClaimed(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="record", tag="owner_claimed"
-):
+class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="record", tag="owner_claimed"):
     """A process owns the partition from here on. The offset of this record is its epoch.
 
-    `partitions` is the partition count for which workflow ids were hashed: it must never change. A claim names no predecessor:
-    whoever claims does not yet know what the log says; but what follows it is bound to it.
+    `partitions` is the partition count for which workflow ids were hashed: it must never change. A claim names no
+    predecessor: whoever claims does not yet know what the log says; but what follows it is bound to it.
     """
 
     owner: str
@@ -48,9 +46,9 @@ class DecisionRecord(
 ):
     """One decided command.
 
-    `command_offset` is the command's offset in `commands`, or -1 where the owner itself was the cause (a timer). A command that
-    was refused has a `rejection`, one that could not be read `parked`, one that belongs to another partition `forwarded`.
-    `commands` are to be sent although no event says so (a refused child tells its parent).
+    `command_offset` is the command's offset in `commands`, or -1 where the owner itself was the cause (a timer). A
+    command that was refused has a `rejection`, one that could not be read `parked`, one that belongs to another
+    partition `forwarded`. `commands` are to be sent although no event says so (a refused child tells its parent).
     `effects_sent` is the sequence number up to which all effects have been acknowledged.
     """
 
@@ -70,9 +68,7 @@ class DecisionRecord(
     request_id: str = ""
 
 
-class DecisionPart(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="record", tag="decision_part"
-):
+class DecisionPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="record", tag="decision_part"):
     """A piece of a decision's JSON: the texts of parts 1 … `parts`, joined, are the decision."""
 
     epoch: int
@@ -84,7 +80,7 @@ class DecisionPart(
 EventRecord: TypeAlias = OwnerClaimed | DecisionRecord | DecisionPart
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(EventRecord)
+_decoder: Final[msgspec.json.Decoder[EventRecord]] = msgspec.json.Decoder(EventRecord)
 _decision_decoder: Final = msgspec.json.Decoder(DecisionRecord)
 
 

@@ -1,7 +1,7 @@
 """Callers that wait for the decision about a command.
 
-Holds one future per waiting call of this process. Must not outlive it: a caller whose process dies asks again. Keeps the invariant
-that a caller is told of a decision only after that decision is in the log.
+Holds one future per waiting call of this process. Must not outlive it: a caller whose process dies asks again. Keeps
+the invariant that a caller is told of a decision only after that decision is in the log.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """The tasks that Podium does itself: HTTP requests, each after its decision is in the log.
 
-Holds the requests under way in this process and reports their results as commands. Must not decide what a result means. Keeps the
-invariant that an attempt is under way at most once here; after a crash the new owner begins it anew, with the same idempotency key.
+Holds the requests under way in this process and reports their results as commands. Must not decide what a result means.
+Keeps the invariant that an attempt is under way at most once here; after a crash the new owner begins it anew, with the
+same idempotency key.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What the surfaces (REST, command line) may ask of a running node.
 
-Holds the port between `api` and the shell, and the values that cross it. Must not know HTTP. Keeps the invariant that a call that
-returned is durable: what it says is in the log.
+Holds the port between `api` and the shell, and the values that cross it. Must not know HTTP. Keeps the invariant that a
+call that returned is durable: what it says is in the log.
 """
 
 from collections.abc import Sequence
@@ -121,8 +121,8 @@ class TaskPolls(Protocol):
     ) -> list[JsonObject]:
         """Return up to `count` tasks as Conductor's Task JSON, already claimed for `worker_id` (IN_PROGRESS).
 
-        Returns as soon as at least one is there; an empty list after `timeout_ms`. Higher priority first, then oldest. A
-        poll that is cancelled has claimed nothing. `here`: answer from this process, whoever hands out this type.
+        Returns as soon as at least one is there; an empty list after `timeout_ms`. Higher priority first, then oldest.
+        A poll that is cancelled has claimed nothing. `here`: answer from this process, whoever hands out this type.
 
         Raises:
             PolledElsewhere: another process hands out the tasks of this type.

@@ -1,7 +1,7 @@
 """What a node is told when it starts.
 
-Holds plain values, made by the composition root from its own settings. Must not read an environment or a file. Keeps the invariant
-that a node never looks anywhere else for how it is to behave.
+Holds plain values, made by the composition root from its own settings. Must not read an environment or a file. Keeps
+the invariant that a node never looks anywhere else for how it is to behave.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Every topic of Podium, declared once.
 
-Holds names, partition counts and cleanup policies, and the partitioner. Must not talk to a log. Keeps the invariant that
-a workflow id always maps to the same partition: Kafka's default partitioner (murmur2), so that any producer lands right.
+Holds names, partition counts and cleanup policies, and the partitioner. Must not talk to a log. Keeps the invariant
+that a workflow id always maps to the same partition: Kafka's default partitioner (murmur2), so that any producer lands
+right.
 """
 
 import hashlib
@@ -55,8 +56,8 @@ def engine_topics(*, partitions: int) -> tuple[TopicSpec, ...]:
 def task_topic(task_type: str, *, domain: str = "", partitions: int = 1) -> TopicSpec:
     """Return the topic that carries the tasks of one type (and domain).
 
-    Characters that a topic name cannot hold are written as `_xx` (their bytes in hexadecimal) and an over-long name ends
-    in its hash, so that two types never share a topic by accident.
+    Characters that a topic name cannot hold are written as `_xx` (their bytes in hexadecimal) and an over-long name
+    ends in its hash, so that two types never share a topic by accident.
     """
     name = TASKS_PREFIX + _encoded(task_type) + (f".{_encoded(domain)}" if domain else "")
     return TopicSpec(name=name, partitions=partitions)

@@ -1,8 +1,8 @@
 """Commands and reads of one node: routed to the owner, answered when the log says so.
 
-Holds the port that the surfaces use (`streams.service.Workflows`). Must not decide. Keeps the invariants that a caller who was answered
-sees its own write in every later read on this node, and that nothing is appended for a workflow that lives in another process unless
-the caller asked for just that (`append`).
+Holds the port that the surfaces use (`streams.service.Workflows`). Must not decide. Keeps the invariants that a caller
+who was answered sees its own write in every later read on this node, and that nothing is appended for a workflow that
+lives in another process unless the caller asked for just that (`append`).
 """
 
 import os

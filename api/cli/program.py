@@ -54,75 +54,52 @@ def main() -> None:
         sys.exit(failure.exit_code)
 
 
+def _setting(name: str, text: str, *flags: str, metavar: str | None = None) -> typer.models.OptionInfo:
+    """Return the option of a setting of `serve`: its flag is the parameter's name unless `flags` say otherwise."""
+    option: typer.models.OptionInfo = typer.Option(*flags, envvar=f"PODIUM_{name}", help=text, metavar=metavar)
+    return option
+
+
 @app.command()
 def serve(  # noqa: PLR0913 (one parameter per flag)
     *,
-    data: Annotated[
-        Path | None, typer.Option(envvar="PODIUM_DATA", help="Directory of log and history. [default: ./podium-data]")
-    ] = None,
-    host: Annotated[
-        str | None, typer.Option(envvar="PODIUM_HOST", help="Address to listen at. [default: 127.0.0.1]")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(envvar="PODIUM_PORT", help="Port to listen at; 0: any free one. [default: 8080]")
-    ] = None,
-    kafka: Annotated[
-        str | None,
-        typer.Option(envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers; none: the embedded log."),
-    ] = None,
+    data: Annotated[Path | None, _setting("DATA", "Directory of log and history. [default: ./podium-data]")] = None,
+    host: Annotated[str | None, _setting("HOST", "Address to listen at. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, _setting("PORT", "Port to listen at; 0: any free one. [default: 8080]")] = None,
+    kafka: Annotated[str | None, _setting("KAFKA", "Brokers; none: the embedded log.", metavar="HOST:PORT")] = None,
     topic_prefix: Annotated[
-        str | None,
-        typer.Option(envvar="PODIUM_TOPIC_PREFIX", help="What the topics' names begin with. [default: podium.]"),
+        str | None, _setting("TOPIC_PREFIX", "What the topics' names begin with. [default: podium.]")
     ] = None,
-    partitions: Annotated[
-        int | None, typer.Option(envvar="PODIUM_PARTITIONS", help="Partitions of a log that is made now.")
-    ] = None,
-    replication: Annotated[
-        int | None, typer.Option(envvar="PODIUM_REPLICATION", help="Copies of each Kafka topic that is made now.")
-    ] = None,
+    partitions: Annotated[int | None, _setting("PARTITIONS", "Partitions of a log that is made now.")] = None,
+    replication: Annotated[int | None, _setting("REPLICATION", "Copies of each topic that is made now.")] = None,
     clickhouse: Annotated[
-        str | None,
-        typer.Option(envvar="PODIUM_CLICKHOUSE", metavar="URL", help="ClickHouse of the history; none: in process."),
+        str | None, _setting("CLICKHOUSE", "ClickHouse of the history; none: in process.", metavar="URL")
     ] = None,
     history: Annotated[
-        bool | None,
-        typer.Option("--history/--no-history", envvar="PODIUM_HISTORY", help="Keep the history. [default: yes]"),
+        bool | None, _setting("HISTORY", "Keep the history. [default: yes]", "--history/--no-history")
     ] = None,
     snapshot_every_ms: Annotated[
-        int | None,
-        typer.Option(envvar="PODIUM_SNAPSHOT_EVERY_MS", help="Between two snapshots. [default: 30000]"),
+        int | None, _setting("SNAPSHOT_EVERY_MS", "Between two snapshots. [default: 30000]")
     ] = None,
     allow_private_targets: Annotated[
         bool | None,
-        typer.Option(
-            "--allow-private-targets",
-            envvar="PODIUM_ALLOW_PRIVATE_TARGETS",
-            help="Let HTTP tasks call private addresses.",
-        ),
+        _setting("ALLOW_PRIVATE_TARGETS", "Let HTTP tasks call private addresses.", "--allow-private-targets"),
     ] = None,
     allowed_hosts: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allowed-host", envvar="PODIUM_ALLOWED_HOSTS", help="A private host that HTTP tasks may call; repeatable."
-        ),
+        _setting("ALLOWED_HOSTS", "A private host that HTTP tasks may call; repeatable.", "--allowed-host"),
     ] = None,
-    url: Annotated[str | None, typer.Option(envvar="PODIUM_URL", help="Where other processes reach this one.")] = None,
+    url: Annotated[str | None, _setting("URL", "Where other processes reach this one.")] = None,
     insecure: Annotated[
-        bool | None,
-        typer.Option("--insecure", envvar="PODIUM_INSECURE", help="Listen beyond this machine without credentials."),
+        bool | None, _setting("INSECURE", "Listen beyond this machine without credentials.", "--insecure")
     ] = None,
     body_bytes_max: Annotated[
-        int | None,
-        typer.Option(envvar="PODIUM_BODY_BYTES_MAX", help="Bytes of a request body. [default: 16777216]"),
+        int | None, _setting("BODY_BYTES_MAX", "Bytes of a request body. [default: 16777216]")
     ] = None,
     shutdown_seconds: Annotated[
-        float | None,
-        typer.Option(envvar="PODIUM_SHUTDOWN_SECONDS", help="Time for running requests to end. [default: 8]"),
+        float | None, _setting("SHUTDOWN_SECONDS", "Time for running requests to end. [default: 8]")
     ] = None,
-    log_level: Annotated[
-        str | None,
-        typer.Option(envvar="PODIUM_LOG_LEVEL", help="debug, info, warning or error. [default: info]"),
-    ] = None,
+    log_level: Annotated[str | None, _setting("LOG_LEVEL", "debug, info, warning or error. [default: info]")] = None,
 ) -> None:
     """Run a server until it is told to stop."""
     given = {name: value for name, value in locals().items() if value is not None}

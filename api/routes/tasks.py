@@ -117,7 +117,9 @@ async def update_and_poll(request: web.Request) -> web.Response:
     if queue is None:
         return no_content()
     task_type, domain = queue
-    tasks = await _polled(request, task_type, worker_id=command.worker_id or "", domain=domain, count=1, timeout_ms=0, here=True)
+    tasks = await _polled(
+        request, task_type, worker_id=command.worker_id or "", domain=domain, count=1, timeout_ms=0, here=True
+    )
     return json_reply(tasks[0]) if tasks else no_content()
 
 
@@ -245,7 +247,7 @@ async def _polled(
         raise
     except StreamsError as error:
         # A planned event (a rebalance, a broker that restarts) must look like an empty queue.
-        _log.warning("poll_answered_empty", task_type=task_type, error=str(error), code=error.code)
+        _log.debug("poll_answered_empty", task_type=task_type, error=str(error), code=error.code)
         return []
 
 

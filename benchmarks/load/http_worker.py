@@ -30,8 +30,8 @@ _NO_CONTENT: Final = 204
 class HttpWorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker does. Tasks of the types in `tell` are told to the client through `notices`.
 
-    `chain`: report by update-v2 and do at once what it answers. `tell_arrival`: a notice carries when the task came, not
-    when its result was acknowledged.
+    `chain`: report by update-v2 and do at once what it answers. `tell_arrival`: a notice carries when the task came,
+    not when its result was acknowledged.
     """
 
     port: int

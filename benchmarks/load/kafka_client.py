@@ -103,9 +103,7 @@ class KafkaClient:
                 f'"input":{{"number":{number}}}}}'
             )
             self._begun_ns[workflow_id] = now_ns()
-            self._sent.append(
-                await self._producer.send(self._topic, key=workflow_id.encode(), value=body.encode())
-            )
+            self._sent.append(await self._producer.send(self._topic, key=workflow_id.encode(), value=body.encode()))
 
     async def _read_ends(self) -> int:
         ended = 0

@@ -80,7 +80,7 @@ async def _joined(config: KafkaWorkerConfig, task_type: str) -> AIOKafkaConsumer
         auto_commit_interval_ms=_COMMIT_EVERY_MS,
     )
     await consumer.start()
-    while not consumer.assignment():
+    while not consumer.assignment():  # noqa: ASYNC110 (before the run; a listener would take a class)
         await asyncio.sleep(0.01)
     return consumer
 

@@ -1,8 +1,8 @@
 """HTTP/1.1 for load: keep-alive connections, one request at a time on each, answers by callback.
 
-Holds as much of HTTP as this server speaks: a status, `Content-Length`, a body. Must not be generous: anything else ends
-the run. Keeps the invariant that every request sent has exactly one answer, also when the server is killed meanwhile: a
-patient lane sends it again to the next server.
+Holds as much of HTTP as this server speaks: a status, `Content-Length`, a body. Must not be generous: anything else
+ends the run. Keeps the invariant that every request sent has exactly one answer, also when the server is killed
+meanwhile: a patient lane sends it again to the next server.
 
 A coroutine and a future per request, and a general client's headers, cookies and redirects, would cost more than the
 server's work on some requests; see README for what they cost here.
@@ -11,6 +11,7 @@ server's work on some requests; see README for what they cost here.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 
@@ -56,7 +57,7 @@ class Lane:
         self._closing = False
         self._opened: list[_Connection] = []
 
-    async def __aenter__(self) -> "Lane":
+    async def __aenter__(self) -> Self:
         await self._group.__aenter__()
         for _ in range(self._connections):
             await self._connect()

@@ -149,7 +149,8 @@ async def first_of(work: Coroutine[Any, Any, object], failure: "asyncio.Future[N
     """Wait for work to be done, or for the failure of a callback, whose exception is raised."""
     async with asyncio.TaskGroup() as group:
         working = group.create_task(work, name="work")
-        await asyncio.wait([working, failure], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [working, failure]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if failure.done() and not working.done():
             working.cancel()
             failure.result()

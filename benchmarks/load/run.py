@@ -90,9 +90,7 @@ def run_load(stage: Stage, load: Load) -> Result:
 def _peers(stage: Stage, load: Load, stack: ExitStack) -> tuple[Peer, list[Peer]]:
     """Start the workers, then the client."""
     if load.workers is Workers.KAFKA:
-        taking = KafkaWorkerConfig(
-            bootstrap=stage.bootstrap, topic_prefix=TOPIC_PREFIX, task_types=list(THREE_TASKS)
-        )
+        taking = KafkaWorkerConfig(bootstrap=stage.bootstrap, topic_prefix=TOPIC_PREFIX, task_types=list(THREE_TASKS))
         workers = [
             stack.enter_context(Peer("benchmarks.load.kafka_worker", taking)) for _ in range(load.worker_processes)
         ]

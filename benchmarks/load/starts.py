@@ -17,7 +17,7 @@ from benchmarks.definitions import PARKED_TASK, parked, task_definition
 from benchmarks.load.http_client import HttpClientConfig
 from benchmarks.load.kafka_client import KafkaClientConfig
 from benchmarks.load.peer import Peer
-from benchmarks.load.run import UP_WITHIN_S, notice_pipe
+from benchmarks.load.run import UP_WITHIN_S, notice_pipe, warm_up_of
 from benchmarks.load.runs import Runs
 from benchmarks.results import BenchmarkFailed, Result
 from benchmarks.stage import TOPIC_PREFIX, Stage
@@ -38,7 +38,6 @@ def run_rest_starts(stage: Stage, *, workflows: int, seconds_max: float = 60.0, 
         BenchmarkFailed: a start was refused.
     """
     stage.register(parked(), [task_definition(PARKED_TASK)])
-    rss_before_mb = rss_mb(stage.server.pid)
     with ExitStack() as stack:
         reading, _ = notice_pipe(stack)
         config = HttpClientConfig(
@@ -48,10 +47,13 @@ def run_rest_starts(stage: Stage, *, workflows: int, seconds_max: float = 60.0, 
             in_flight=IN_FLIGHT,
             notices=reading,
             notices_each=0,
+            warm_up=warm_up_of(workflows),
             seconds_max=seconds_max,
         )
         client = stack.enter_context(Peer("benchmarks.load.http_client", config, descriptors=[reading]))
         client.hear(within_s=UP_WITHIN_S)
+        time.sleep(SETTLE_S)
+        rss_before_mb = rss_mb(stage.server.pid)
         meter = CpuMeter({**stage.pids(), "client": [client.pid]})
         client.go()
         runs = msgspec.json.decode(client.hear(within_s=seconds_max + 90), type=Runs)

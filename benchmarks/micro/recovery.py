@@ -82,9 +82,7 @@ async def _fill(data: Path, workflows: int) -> None:
             await SnapshotCycle(log, 0, machine, trim_commands=True).write()
 
 
-async def _start(
-    log: SqliteLog, machine: PartitionMachine, encoder: msgspec.json.Encoder, numbers: range
-) -> None:
+async def _start(log: SqliteLog, machine: PartitionMachine, encoder: msgspec.json.Encoder, numbers: range) -> None:
     records = []
     for number in numbers:
         workflow_id = WorkflowId(f"00000000-0000-7000-8000-{number:012d}")

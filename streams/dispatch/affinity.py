@@ -1,8 +1,8 @@
 """Which worker takes from which partition of a type's queue.
 
-Holds the arithmetic only: rendezvous hashing of the workers seen lately over the partitions. Must not know a task. Keeps the
-invariant that, while the same workers poll, a key always meets the same worker, and that a worker that comes or goes moves only its
-share of the keys.
+Holds the arithmetic only: rendezvous hashing of the workers seen lately over the partitions. Must not know a task.
+Keeps the invariant that, while the same workers poll, a key always meets the same worker, and that a worker that comes
+or goes moves only its share of the keys.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Tasks on a cluster: to the topics of their types, and from there to the pollers of whichever node is polled.
 
-Holds the desk that sends tasks and the gateway that takes them. Must not keep a task that nobody here asks for: a type that is no longer
-polled on this node is given back to the group. Keeps two invariants: a task's offset is committed only once the task was handed out,
-and a task whose partition went to another node is not handed out here any more.
+Holds the desk that sends tasks and the gateway that takes them. Must not keep a task that nobody here asks for: a type
+that is no longer polled on this node is given back to the group. Keeps two invariants: a task's offset is committed
+only once the task was handed out, and a task whose partition went to another node is not handed out here any more.
 """
 
 import asyncio
@@ -126,8 +126,8 @@ class ClusterPolls:
     def _gateway(self, key: tuple[str, str]) -> str | None:
         """Return the node that hands out a type, None if it is this one.
 
-        All pollers of a type meet in one node: were they spread over several, each would wait for the tasks that happen to be in
-        its node's share of the partitions. Which node follows from the nodes alone (rendezvous hashing).
+        All pollers of a type meet in one node: were they spread over several, each would wait for the tasks that happen
+        to be in its node's share of the partitions. Which node follows from the nodes alone (rendezvous hashing).
         """
         chosen = winner("\0".join(key), self._node_urls() | {self._url})
         return None if chosen == self._url else chosen

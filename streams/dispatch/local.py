@@ -1,7 +1,7 @@
 """Offering tasks to the pollers of the process that owns them: no topic between.
 
-Holds the desk of a node whose queues are in memory. Must not keep a task's content: it is rendered when handed out, from the state as
-it is then. Keeps the invariant that a task which has ended or has been taken is not handed out.
+Holds the desk of a node whose queues are in memory. Must not keep a task's content: it is rendered when handed out,
+from the state as it is then. Keeps the invariant that a task which has ended or has been taken is not handed out.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,9 @@
 """The poll queues of a node: tasks that wait for a REST poller.
 
-Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever polls is told
-through `on_claimed`, and the shell appends the claim. Keeps the invariants that a task is in a queue at most once, that it goes to
-one poller, and that among the tasks that wait the highest priority goes first, then the oldest.
+Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever
+polls is told through `on_claimed`, and the shell appends the claim. Keeps the invariants that a task is in a queue at
+most once, that it goes to one poller, and that among the tasks that wait the highest priority goes first, then the
+oldest.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -27,7 +27,7 @@ from streams.history.folding import Folds
 from streams.history.rows import Row
 from streams.history.settings import HistorySettings
 from streams.history.store import BatchRows, HistoryStore
-from streams.partition.chain import Chain
+from streams.partition.chain import Chain, ChainPosition
 from streams.ports import Log, LogReader, LogRecord
 from streams.records import DecisionRecord
 from streams.topics import EVENTS
@@ -43,6 +43,7 @@ RETRY_MS_MIN: Final = 100
 RETRY_MS_MAX: Final = 5_000
 
 Result = TypeVar("Result")
+_Believed: TypeAlias = tuple[LogRecord, DecisionRecord | None, ChainPosition]
 
 _log = structlog.get_logger("streams.history")
 
@@ -168,17 +169,22 @@ class Projector:
 
     async def _take(self, records: Sequence[LogRecord], chain: Chain, folds: Folds) -> None:
         """Judge and fold records, and add what they change to the batch that is pending."""
-        # 1. What is to be believed, and where the chain stands after it.
-        believed: list[tuple[LogRecord, DecisionRecord]] = []
-        positions = []
+        # 1. What is to be believed, and where the chain stands after it. A record that adds nothing yet, because it
+        # is a part or    a late word, does not move the position: it is judged again after a stop.
+        believed: list[_Believed] = []
+        broken: LogCorrupt | None = None
         for record in records:
-            entry = chain.read(record)
-            if isinstance(entry, DecisionRecord):
-                believed.append((record, entry))
-                positions.append(chain.position)
+            try:
+                entry = chain.read(record)
+            except LogCorrupt as error:
+                broken = error
+                break
+            if entry is not None:
+                decision = entry if isinstance(entry, DecisionRecord) else None
+                believed.append((record, decision, chain.position))
             await self._breathe()
         # 2. The states that are not kept: all that was recorded before these records.
-        missing = folds.missing(decision for _, decision in believed)
+        missing = folds.missing(decision for _, decision, _ in believed if decision is not None)
         found: dict[WorkflowId, tuple[int, WorkflowState]] = {}
         if missing:
             found = await self._retried(
@@ -187,13 +193,15 @@ class Projector:
                 partition=chain.partition,
             )
         # 3. Decision by decision, whole ones only with their position.
-        for (record, decision), position in zip(believed, positions, strict=True):
+        for record, decision, position in believed:
             await self._has_room.wait()
-            if decision.events:
+            if decision is not None and decision.events:
                 await self._fold(record, decision, folds, found)
             self._pending.first_appended_at_ms.setdefault(chain.partition, record.appended_at_ms)
             self._pending.chains[chain.partition] = position
             self._note_pending()
+        if broken is not None:
+            raise broken
 
     async def _fold(
         self,

@@ -6,7 +6,7 @@ Keeps the promise that a topic which is the truth is never touched by retention:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiokafka.admin.config_resource import ConfigResourceType
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest, DescribeConfigsRequest
@@ -49,7 +49,7 @@ class Topics:
         """
         brokers = await self._cluster.brokers()
         factor = self._settings.replication_factor or min(_REPLICAS_MAX, brokers)
-        wanted: list[tuple[object, ...]] = [
+        wanted: list[Any] = [
             (
                 self._name(spec),
                 spec.partitions,

@@ -16,7 +16,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.cluster import NETWORK_ERRORS
-from streams.kafka.settings import KafkaSettings, client_arguments
+from streams.kafka.settings import KafkaSettings, member_arguments
 from streams.kafka.sharing import CooperativeAssignor
 from streams.ports import PartitionOwner
 from streams.topics import COMMANDS
@@ -25,8 +25,6 @@ _POLL_MS: Final = 500
 """aiokafka reports errors of the membership to whoever asks for records, and expects to be asked."""
 _RETRY_S: Final = 1.0
 """Pause before joining anew after an error; nothing is decided by the speed of that."""
-_REQUEST_GRACE_MS: Final = 5_000
-"""A request to join is answered when all members have joined; the connection must wait longer than that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -127,15 +125,13 @@ class KafkaAssignment:
 
     def _make_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            **{
-                **client_arguments(self._settings),
-                "request_timeout_ms": self._session_ms + _REQUEST_GRACE_MS,
-                "group_id": self._group,
-                "partition_assignment_strategy": (self._assignor,),
-                "session_timeout_ms": self._session_ms,
-                "heartbeat_interval_ms": self._heartbeat_ms,
-                "enable_auto_commit": False,
-            }
+            **member_arguments(
+                self._settings,
+                group=self._group,
+                session_ms=self._session_ms,
+                heartbeat_ms=self._heartbeat_ms,
+                assignors=(self._assignor,),
+            )
         )
 
 

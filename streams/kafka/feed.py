@@ -25,7 +25,7 @@ from aiokafka.structs import TopicPartition
 from streams.errors import LogUnavailable
 from streams.kafka.admin import Topics
 from streams.kafka.cluster import NETWORK_ERRORS, Cluster
-from streams.kafka.settings import KafkaSettings, client_arguments
+from streams.kafka.settings import KafkaSettings, member_arguments
 from streams.ports import LogRecord
 from streams.topics import TASKS_PREFIX, task_topic
 
@@ -33,10 +33,10 @@ GROUP_PREFIX: Final = "workers."
 """The group of a task topic is called like the topic, with this instead of `tasks.`: public, all languages share it."""
 
 _COMMIT_S: Final = 0.25
+_SESSION_MS: Final = 10_000
+"""How long after it fell silent a member's tasks go to others."""
 _HEARTBEAT_MS: Final = 1_000
 """Also how late a member learns that another one came or went."""
-_REQUEST_GRACE_MS: Final = 5_000
-"""A request to join is answered when all members have joined; the connection must wait longer than that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -151,19 +151,15 @@ class KafkaTaskFeed:
         return self._consumer
 
     def _make_consumer(self) -> AIOKafkaConsumer:
-        session_ms = 2 * self._settings.timeout_ms
         return AIOKafkaConsumer(
-            **{
-                **client_arguments(self._settings),
-                "request_timeout_ms": session_ms + _REQUEST_GRACE_MS,
-                "group_id": self.group,
+            **member_arguments(
+                self._settings,
+                group=self.group,
+                session_ms=_SESSION_MS,
+                heartbeat_ms=_HEARTBEAT_MS,
                 # What consumers of other languages know too: all members of a group must share one.
-                "partition_assignment_strategy": (RangePartitionAssignor, RoundRobinPartitionAssignor),
-                "session_timeout_ms": session_ms,
-                "heartbeat_interval_ms": _HEARTBEAT_MS,
-                "enable_auto_commit": False,
-                "auto_offset_reset": "earliest",
-            }
+                assignors=(RangePartitionAssignor, RoundRobinPartitionAssignor),
+            )
         )
 
     async def _commit_often(self) -> None:
@@ -233,7 +229,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     def __init__(self, give_back: Callable[[frozenset[int]], Awaitable[None]]) -> None:
         self._give_back = give_back
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]  a coroutine may be one
+        self, revoked: Collection[TopicPartition]
+    ) -> None:
         """Give back everything; the eager protocol says what comes back only afterwards."""
         if revoked:
             await self._give_back(frozenset(place.partition for place in revoked))

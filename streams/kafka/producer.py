@@ -21,7 +21,7 @@ record each over 8 partitions 92,000 appends/s, there 2,500.)
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 from aiokafka.conn import AIOKafkaConnection
@@ -39,6 +39,7 @@ _REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of one request with the batches of all lanes; brokers take 100 MB by default."""
 _RETRY_S: Final = 0.05
 """Pause before a lane in trouble is tried again: a leader is elected in some hundred milliseconds."""
+_NO_TRANSACTIONS: Final[Any] = None  # aiokafka declares a string, and sends null for None
 _TRANSACTION_MS: Final = 60_000
 """Asked for by the protocol; without a transactional id it means nothing."""
 
@@ -174,9 +175,7 @@ class Producer:
 
     async def _identify(self) -> Identity:
         if self._identity is None:
-            reply = await self._cluster.ask(
-                InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=_TRANSACTION_MS)
-            )
+            reply = await self._cluster.ask(InitProducerIdRequest(_NO_TRANSACTIONS, _TRANSACTION_MS))
             if reply.error_code != replies.NONE:
                 raise LogUnavailable(f"the cluster gives no producer id: {replies.name_of(reply.error_code)}")
             self._identity = Identity(producer_id=reply.producer_id, epoch=reply.producer_epoch)
@@ -239,7 +238,7 @@ class _Sender:
             async with asyncio.timeout_at(max(oldest_s, loop.time() + _RETRY_S)):
                 if self._connection is None or not self._connection.connected():
                     self._connection = await self._cluster.connect(self._node)
-                response = await self._connection.send(request)
+                response: Any = await self._connection.send(request)
         except (LogUnavailable, *NETWORK_ERRORS) as error:
             await self._disconnect()
             for lane in lanes.values():

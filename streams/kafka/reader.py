@@ -100,7 +100,7 @@ class KafkaReader:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connected()
-                response = await connection.send(request)
+                response: Any = await connection.send(request)
         except NETWORK_ERRORS as error:
             raise LogUnavailable(f"{self._where} cannot be read: {error!r}") from error
         except asyncio.CancelledError:

@@ -4,7 +4,7 @@ Holds addresses, limits, waits and security as plain values. Must not read an en
 root does. Keeps the names of aiokafka's arguments in one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,8 @@ from aiokafka.helpers import create_ssl_context
 
 BATCH_FRAME_BYTES: Final = 1_024
 """Room for what Kafka adds to the key and value of a batch's only record: 61 bytes of batch, some 30 of record."""
+
+_JOIN_GRACE_MS: Final = 5_000
 
 
 class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,4 +77,23 @@ def connection_arguments(settings: KafkaSettings) -> Mapping[str, Any]:
         "sasl_mechanism": security.sasl_mechanism,
         "sasl_plain_username": security.sasl_username,
         "sasl_plain_password": security.sasl_password,
+    }
+
+
+def member_arguments(
+    settings: KafkaSettings, *, group: str, session_ms: int, heartbeat_ms: int, assignors: Sequence[object]
+) -> dict[str, Any]:
+    """Return the arguments of a consumer that is a member of a group and commits by itself or not at all.
+
+    A request to join is answered when all members have joined, so its connection waits longer than a session.
+    """
+    return {
+        **client_arguments(settings),
+        "request_timeout_ms": session_ms + _JOIN_GRACE_MS,
+        "group_id": group,
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": heartbeat_ms,
+        "partition_assignment_strategy": tuple(assignors),
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
     }

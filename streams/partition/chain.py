@@ -1,11 +1,12 @@
 """Reading `events`: what of a partition's log is to be believed.
 
-Holds the one reading rule that owners, projectors and auditors share. Must not apply events. Keeps the invariant that all readers
-believe the same records: those of the newest claim before them, bound to each other without a gap.
+Holds the one reading rule that owners, projectors and auditors share. Must not apply events. Keeps the invariant that
+all readers believe the same records: those of the newest claim before them, bound to each other without a gap.
 
 The rule, record by record:
 1. a claim begins a new epoch (its own offset) and voids unfinished parts;
-2. a record that carries another epoch than the newest claim is a late word of an owner that lost the partition: dropped;
+2. a record that carries another epoch than the newest claim is a late word of an owner that lost the partition:
+   dropped;
 3. any other record must name the hash of what came before and the next sequence number, else the log is corrupt.
 """
 

@@ -1,15 +1,18 @@
 """The machine of one partition: commands in, decisions and their effects out. Synchronous; knows neither log nor clock.
 
-Holds the workflows of the partition, its timers and its place in the chain of records. Must not perform an effect, nor wait. Keeps
-the law of the log: effects leave (`acknowledged`) only when the decisions that caused them are in the log, and in the same order.
+Holds the workflows of the partition, its timers and its place in the chain of records. Must not perform an effect, nor
+wait. Keeps the law of the log: effects leave (`acknowledged`) only when the decisions that caused them are in the log,
+and in the same order.
 
 Life of a machine:
 1. `restore` from snapshots, `replay` of every record after them, up to and including the machine's own claim;
 2. `recovered` tells what a crash may have left undone;
-3. `decide` batch after batch; several may be in flight; each is `acknowledged` with the offset at which it was appended. Any other
-   offset than the expected one means that somebody else has claimed the partition: `Fenced`, and the machine is dead.
+3. `decide` batch after batch; several may be in flight; each is `acknowledged` with the offset at which it was
+   appended. Any other offset than the expected one means that somebody else has claimed the partition: `Fenced`, and
+   the machine is dead.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,17 +20,16 @@ from typing import Final
 import msgspec
 
 from engine.applier import apply
-from engine.commands import Command, FireTimer, ReportChildEnd, StartWorkflow, tag_of, workflow_of
+from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
 from engine.context import DecideContext, DefinitionSource, EngineLimits
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
 from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import InvariantViolated
-from engine.events import Event, ResultIgnored
 from engine.graph import Graph, Graphs
-from engine.ids import TaskId, WorkflowId, derived_workflow_id, is_workflow_id, task_id
-from engine.model import EndedTask, OpenTask, Task, WorkflowState
+from engine.ids import TaskSeq, WorkflowId, derived_workflow_id, is_workflow_id, task_id
+from engine.model import EndedTask, Task, WorkflowState
 from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
@@ -35,48 +37,14 @@ from streams.errors import Fenced
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
+from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
 from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, encode, parts_of
-from streams.service import Answer
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
 
 _command_decoder: Final = msgspec.json.Decoder(Command, strict=False)
-
-
-class Outbox(msgspec.Struct, kw_only=True):
-    """What is to be done now that it is in the log. Everything in it may be done twice without harm."""
-
-    dispatches: list[tuple[WorkflowState, OpenTask]] = []
-    retracts: list[TaskId] = []
-    commands: list[Command] = []
-    outcomes: list[WorkflowState] = []
-    kept: list[WorkflowState] = []
-    """Ended workflows that a recovery found in the tail of the log."""
-    forwards: list[tuple[int, LogRecord]] = []
-    dead_letters: list[tuple[LogRecord, str]] = []
-    rereads: list[DecisionRecord] = []
-    """Decisions to forward or park a command whose bytes must be read again (after a crash only)."""
-    replies: list[tuple[str, Answer]] = []
-    sequence: int = 0
-    """All effects up to this decision are in here, or were before."""
-
-
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision on its way into the log."""
-
-    record: DecisionRecord
-    state: WorkflowState | None
-    source: LogRecord | None
-
-
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch of decisions, to be appended in one piece. `position` is where the chain stands after it."""
-
-    records: list[NewRecord]
-    decided: list[Decided]
-    position: ChainPosition
 
 
 class PartitionMachine:
@@ -120,9 +88,7 @@ class PartitionMachine:
         self.acknowledged_position = position
         self.effects_sent = position.effects_sent
 
-    def restore_workflow(
-        self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int
-    ) -> None:
+    def restore_workflow(self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int) -> None:
         """Hold a workflow from a snapshot that reflects decisions up to `sequence` and whose first timer is `due_at_ms`."""
         self.table.put_packed(workflow_id, packed)
         self._restored[workflow_id] = sequence
@@ -156,7 +122,7 @@ class PartitionMachine:
                 outbox.rereads.append(record)
             self._effects(outbox, record, state)
             if record.request_id:
-                outbox.replies.append((record.request_id, _answer(record, self.table.get(record.workflow_id))))
+                outbox.replies.append((record.request_id, answer_of(record, self.table.get(record.workflow_id))))
         self._undone.clear()
         for workflow_id in list(self.changed):
             state = self.table.get(workflow_id)
@@ -222,7 +188,7 @@ class PartitionMachine:
                     outbox.dead_letters.append((item.source, item.record.parked))
             self._effects(outbox, item.record, item.state)
             if item.record.request_id:
-                outbox.replies.append((item.record.request_id, _answer(item.record, item.state)))
+                outbox.replies.append((item.record.request_id, answer_of(item.record, item.state)))
         return outbox
 
     def effects_done(self, sequence: int) -> None:
@@ -285,12 +251,14 @@ class PartitionMachine:
 
     def _derived_id(self, offset: int) -> WorkflowId:
         """Return an id that belongs into this partition and that no other command derives."""
-        attempt = 0
-        while True:
-            derived = derived_workflow_id(f"command\0{self.partition}\0{offset}\0{attempt}")
-            if partition_of(derived.encode(), self._partitions) == self.partition:
-                return derived
-            attempt += 1
+        candidates = (
+            derived_workflow_id(f"command\0{self.partition}\0{offset}\0{attempt}") for attempt in itertools.count()
+        )
+        return next(
+            candidate
+            for candidate in candidates
+            if partition_of(candidate.encode(), self._partitions) == self.partition
+        )
 
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
@@ -303,12 +271,10 @@ class PartitionMachine:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
-            return self._parked(
-                source, workflow_id, tag_of(command), why, now_ms, request_id=command.request_id or ""
-            )
+            return self._parked(source, workflow_id, tag_of(command), why, now_ms, request_id=command.request_id or "")
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         if isinstance(outcome, Rejected):
-            notice = _refused_child(command, workflow_id, outcome)
+            notice = notice_of_refusal(command, workflow_id, outcome)
             return Decided(
                 record=msgspec.structs.replace(record, rejection=outcome, commands=notice), state=state, source=source
             )
@@ -327,7 +293,7 @@ class PartitionMachine:
         return None
 
     def _fire(
-        self, workflow_id: WorkflowId, seq: int, now_ms: int, records: list[NewRecord], decided: list[Decided]
+        self, workflow_id: WorkflowId, seq: TaskSeq, now_ms: int, records: list[NewRecord], decided: list[Decided]
     ) -> None:
         state = self.table.get(workflow_id)
         if state is None:
@@ -349,9 +315,7 @@ class PartitionMachine:
                 self.timers.arm(workflow_id, seq, again_at_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
-        return DecideContext(
-            now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise()
-        )
+        return DecideContext(now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise())
 
     def _record(
         self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
@@ -408,19 +372,21 @@ class PartitionMachine:
             self._perform(outbox, state, effect)
 
     def _perform(self, outbox: Outbox, state: WorkflowState, effect: Effect) -> None:
-        kind = type(effect)
-        if kind is ArmTimer:
-            self.timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
-        elif kind is DisarmTimer:
-            self.timers.disarm(state.workflow_id, effect.seq)
-        elif kind is DispatchTask:
-            outbox.dispatches.append((state, state.tasks[effect.seq]))
-        elif kind is RetractTask:
-            outbox.retracts.append(task_id(state.workflow_id, effect.seq))
-        elif kind is SendCommand:
-            outbox.commands.append(effect.command)
-        elif kind is AnnounceOutcome:
-            outbox.outcomes.append(state)
+        match effect:
+            case ArmTimer():
+                self.timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
+            case DisarmTimer():
+                self.timers.disarm(state.workflow_id, effect.seq)
+            case DispatchTask():
+                task = state.tasks[effect.seq]
+                if not isinstance(task, EndedTask):
+                    outbox.dispatches.append((state, task))
+            case RetractTask():
+                outbox.retracts.append(task_id(state.workflow_id, effect.seq))
+            case SendCommand():
+                outbox.commands.append(effect.command)
+            case AnnounceOutcome():
+                outbox.outcomes.append(state)
 
     # ---- replay
 
@@ -438,29 +404,3 @@ class PartitionMachine:
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
             self._undone.popleft()
-
-
-def _answer(record: DecisionRecord, state: WorkflowState | None) -> Answer:
-    ignored = ""
-    last: Event | None = record.events[-1] if record.events else None
-    if isinstance(last, ResultIgnored):
-        ignored = last.reason
-    rejected = record.rejection
-    if record.parked:
-        rejected = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=record.parked)
-    return Answer(workflow_id=record.workflow_id, rejected=rejected, state=state, ignored=ignored)
-
-
-def _refused_child(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """A child that cannot start must not leave its parent waiting."""
-    if not isinstance(command, StartWorkflow) or command.parent is None:
-        return ()
-    return (
-        ReportChildEnd(
-            workflow_id=command.parent.workflow_id,
-            task_seq=command.parent.task_seq,
-            child_id=workflow_id,
-            status=WorkflowStatus.FAILED,
-            reason=refusal.reason,
-        ),
-    )

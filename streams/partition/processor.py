@@ -1,14 +1,15 @@
 """The loop that drives a partition's machine: read, decide, append, and only then act.
 
-Holds the asynchronous half of a partition. Must not decide anything. Keeps the law of the log: answers and effects leave in the order
-of the decisions, each after its decision is durable; and it stops at the first sign that somebody else owns the partition.
+Holds the asynchronous half of a partition. Must not decide anything. Keeps the law of the log: answers and effects
+leave in the order of the decisions, each after its decision is durable; and it stops at the first sign that somebody
+else owns the partition.
 
 Life of a processor (`run`):
 1. restore the newest snapshots;
 2. append the claim, then replay the log up to it: what an earlier owner still appends behind the claim is void;
 3. send what a crash may have left undone;
-4. decide, batch after batch, until cancelled or fenced. Three tasks form a pipeline with bounded depth: `_decide` (reads and
-   decides), `_acknowledge` (waits for the log), `_send` (waits for the receivers of effects).
+4. decide, batch after batch, until cancelled or fenced. Three tasks form a pipeline with bounded depth: `_decide`
+   (reads and decides), `_acknowledge` (waits for the log), `_send` (waits for the receivers of effects).
 """
 
 import asyncio
@@ -24,8 +25,9 @@ from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import LogCorrupt, OwnershipLost
 from streams.partition.chain import ChainPosition
-from streams.partition.machine import Outbox, PartitionMachine, Turn
+from streams.partition.machine import PartitionMachine
 from streams.partition.snapshots import Restored, SnapshotCycle, restore
+from streams.partition.turn import Outbox, Turn
 from streams.ports import Log, LogRecord, NewRecord
 from streams.records import OwnerClaimed, encode
 from streams.topics import COMMANDS, EVENTS
@@ -181,9 +183,7 @@ class PartitionProcessor:
             partitions=self._settings.partitions,
         )
         position = self.machine.acknowledged_position.next_offset
-        claimed_at = await self._log.append(
-            EVENTS, self.partition, [NewRecord(key=None, value=encode(claim))]
-        )
+        claimed_at = await self._log.append(EVENTS, self.partition, [NewRecord(key=None, value=encode(claim))])
         await self._replay(position, claimed_at)
         outbox = self.machine.recovered()
         await self._reread(outbox)

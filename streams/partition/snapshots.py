@@ -1,11 +1,13 @@
 """Snapshots of a partition: so that a new owner need not fold the whole log.
 
-Holds the records of the `snapshots` topic and the cycle that writes them. Must not block decisions: it packs a few workflows at a
-time. Keeps the invariant that a marker is written only when every workflow record before it reflects at least the marker's position:
-whoever restores them and replays from there misses nothing, and skips what a later snapshot already reflects.
+Holds the records of the `snapshots` topic and the cycle that writes them. Must not block decisions: it packs a few
+workflows at a time. Keeps the invariant that a marker is written only when every workflow record before it reflects at
+least the marker's position: whoever restores them and replays from there misses nothing, and skips what a later
+snapshot already reflects.
 
-A workflow's record: key is its id; value is a header (`_Header`) and the packed state. A workflow that has ended leaves a tombstone,
-or, if a client chose its id, the bare header with `ended`. The marker's key is `~marker`, which is no workflow id.
+A workflow's record: key is its id; value is a header (`_Header`) and the packed state. A workflow that has ended leaves
+a tombstone, or, if a client chose its id, the bare header with `ended`. The marker's key is `~marker`, which is no
+workflow id.
 """
 
 import asyncio
@@ -77,9 +79,7 @@ async def restore(log: Log, partition: int, machine: PartitionMachine) -> Restor
         if entry.ended:
             machine.table.note_ended(workflow_id)
         else:
-            machine.restore_workflow(
-                workflow_id, entry.packed, sequence=entry.sequence, due_at_ms=entry.due_at_ms
-            )
+            machine.restore_workflow(workflow_id, entry.packed, sequence=entry.sequence, due_at_ms=entry.due_at_ms)
     return Restored(
         ids=[workflow_id for workflow_id, entry in entries.items() if not entry.ended],
         waiting=[workflow_id for workflow_id, entry in entries.items() if entry.is_waiting],
@@ -126,9 +126,7 @@ class SnapshotCycle:
         while machine.effects_sent < position.sequence:
             await asyncio.sleep(_POLL_S)
         marker = msgspec.structs.replace(position, effects_sent=machine.effects_sent)
-        await self._log.append(
-            SNAPSHOTS, self._partition, [NewRecord(key=MARKER_KEY, value=_encoder.encode(marker))]
-        )
+        await self._log.append(SNAPSHOTS, self._partition, [NewRecord(key=MARKER_KEY, value=_encoder.encode(marker))])
         for workflow_id, sequence in changed.items():
             if machine.changed.get(workflow_id) == sequence:
                 del machine.changed[workflow_id]
@@ -155,9 +153,7 @@ class SnapshotCycle:
                 is_waiting=any(isinstance(effect, DispatchTask) for effect in standing_effects(state)),
             )
             return NewRecord(key=key, value=_encoder.encode(header))
-        named = self._machine.table.has_ended(workflow_id) or (
-            state is not None and not state.started.generated_id
-        )
+        named = self._machine.table.has_ended(workflow_id) or (state is not None and not state.started.generated_id)
         if named:
             header = _Header(sequence=sequence, due_at_ms=0, ended=True, packed=b"")
             return NewRecord(key=key, value=_encoder.encode(header))

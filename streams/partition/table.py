@@ -1,7 +1,7 @@
 """The workflows of a partition, in memory.
 
-Holds the busy ones as states and the idle ones packed. Must not decide which exist: it is told. Keeps the invariant that a packed
-workflow is the same workflow: whoever asks for it gets its state.
+Holds the busy ones as states and the idle ones packed. Must not decide which exist: it is told. Keeps the invariant
+that a packed workflow is the same workflow: whoever asks for it gets its state.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """The timers of a partition: which attempt must be looked at when.
 
-Holds a heap of instants. Must not read the clock, nor hold what the state does not say: after a crash it is rebuilt from the
-states. Keeps the invariant that an attempt has at most one timer, the last one armed, and that the heap stays within twice the
-timers in force.
+Holds a heap of instants. Must not read the clock, nor hold what the state does not say: after a crash it is rebuilt
+from the states. Keeps the invariant that an attempt has at most one timer, the last one armed, and that the heap stays
+within twice the timers in force.
 """
 
 import heapq

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.main import get_command
 
 from api.cli.failures import CalledWrongly
+from api.cli.program import app
 from api.cli.serve import read_settings
 from api.settings import ServeSettings, is_loopback
 
@@ -15,6 +17,13 @@ def test_every_setting_has_a_description_and_a_default() -> None:
     fields = ServeSettings.model_fields
     assert [name for name, field in fields.items() if not field.description] == []
     assert [name for name, field in fields.items() if field.is_required()] == []
+
+
+def test_every_setting_is_a_flag_with_an_environment_twin() -> None:
+    """And every flag is a setting: none is read by anybody else."""
+    command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    environment = {option.name: option.envvar for option in command.params if option.name != "help"}
+    assert environment == {name: f"PODIUM_{name.upper()}" for name in ServeSettings.model_fields}
 
 
 def test_flags_win_over_the_environment_which_wins_over_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def _hashed(previous: str, value: bytes) -> str:
 def _checked(where: str, state: WorkflowState | None, event: Event, cause: str) -> WorkflowState:
     """Return the state after an event that is legal where it stands."""
     if state is not None:
-        if state.is_terminal and not isinstance(event, _ALLOWED_AFTER_THE_END):
+        if state.is_terminal and not isinstance(event, _ALLOWED_AFTER_THE_END) and not _is_rewritten(state, event):
             raise Violation(f"I4: {where}: {event} after {state.workflow_id} has ended {state.status}")
         if isinstance(event, WorkflowEnded):
             _check_end(where, state, event)
@@ -140,6 +140,12 @@ def _checked(where: str, state: WorkflowState | None, event: Event, cause: str) 
         return apply(state, event)
     except InvariantViolated as error:
         raise Violation(f"I3: {where}: {error}") from error
+
+
+def _is_rewritten(state: WorkflowState, event: Event) -> bool:
+    """Whether an operator terminates what has ended badly: it is then TERMINATED."""
+    ended_badly = state.status in {WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT}
+    return ended_badly and isinstance(event, WorkflowEnded) and event.status is WorkflowStatus.TERMINATED
 
 
 def _check_end(where: str, state: WorkflowState, event: WorkflowEnded) -> None:

@@ -33,19 +33,14 @@ class Clockwork:
         """Let something happen later."""
         self.at(self.now_ms + delay_ms, action)
 
-    def step(self) -> bool:
-        """Let the next thing happen; tell whether there was one."""
-        if not self._heap:
-            return False
-        self.now_ms, _, action = heapq.heappop(self._heap)
-        self.steps += 1
-        action()
-        return True
-
-    def run_until(self, until_ms: int) -> None:
-        """Let everything happen that is due by an instant, and stand there."""
+    def run_until(self, until_ms: int, *, steps_max: int) -> None:
+        """Let everything happen that is due by an instant, and stand there. Stop early after so many steps in all."""
         while self._heap and self._heap[0][0] <= until_ms:
-            self.step()
+            if self.steps >= steps_max:
+                return
+            self.now_ms, _, action = heapq.heappop(self._heap)
+            self.steps += 1
+            action()
         self.now_ms = max(self.now_ms, until_ms)
 
     @property

@@ -13,7 +13,7 @@ from engine.commands import ReportTaskResult
 from engine.model import OpenTask, WorkflowState, id_of
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus
-from streams.partition.machine import Outbox
+from streams.partition.turn import Outbox
 from streams.ports import NewRecord
 from streams.topics import COMMANDS, DEAD_LETTER, OUTCOMES, partition_of
 from tests.simulation.workers import TASKS, TaskOffer

@@ -14,7 +14,8 @@ import msgspec
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState, id_of
 from streams.errors import Fenced
-from streams.partition.machine import Outbox, PartitionMachine, Turn
+from streams.partition.machine import PartitionMachine
+from streams.partition.turn import Outbox, Turn
 from streams.partition.table import WorkflowTable
 from streams.ports import NewRecord
 from streams.records import OwnerClaimed, encode

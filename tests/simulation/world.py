@@ -230,19 +230,14 @@ class World:
 
     def _run(self) -> None:
         until_ms = self.clock.now_ms + FAULT_PHASE_MS
-        while self.clock.now_ms < until_ms and self.clock.steps < STEPS_MAX:
-            self.clock.step()
+        self.clock.run_until(until_ms, steps_max=STEPS_MAX)
         self._end_faults()
-        looks_at_ms, look_after_ms = self.clock.now_ms, LOOK_AFTER_MS
-        while True:
-            while self.clock.now_ms < looks_at_ms:
-                self.clock.step()
-            if self._is_finished():
-                break
-            if self.clock.steps > STEPS_MAX or self.clock.now_ms > until_ms + QUIET_MS_MAX:
+        look_after_ms = LOOK_AFTER_MS
+        while not self._is_finished():
+            if self.clock.steps >= STEPS_MAX or self.clock.now_ms > until_ms + QUIET_MS_MAX:
                 raise Violation(f"not finished after {self.clock.elapsed_ms} ms: {self._unfinished()}")
             self._help()
-            looks_at_ms = self.clock.now_ms + look_after_ms
+            self.clock.run_until(self.clock.now_ms + look_after_ms, steps_max=STEPS_MAX)
             look_after_ms = min(2 * look_after_ms, LOOK_AFTER_MS_MAX)
         verdict.give(self)
 

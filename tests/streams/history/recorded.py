@@ -63,8 +63,8 @@ FORK_JOIN = WorkflowDef(
     ),
 )
 TASK_DEFS = tuple(
-    TaskDef(name=name, retry_count=1, retry_delay_seconds=0)
-    for name in ("first", "second", "third", "left", "right")
+    TaskDef(name=name, retry_count=1, retry_delay_seconds=delay)
+    for name, delay in (("first", 0), ("second", 2), ("third", 0), ("left", 0), ("right", 60))
 )
 
 

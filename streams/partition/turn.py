@@ -1,0 +1,79 @@
+"""What passes between a machine and the loop that drives it.
+
+Holds decisions on their way into the log and, once they are there, what is to be done about them. Must not do it. Keeps
+the invariant that an outbox holds nothing that could not be done twice without harm.
+"""
+
+import msgspec
+
+from engine.commands import Command, ReportChildEnd, StartWorkflow
+from engine.events import Event, ResultIgnored
+from engine.ids import TaskId, WorkflowId
+from engine.model import OpenTask, WorkflowState
+from engine.rejections import Rejected, RejectionCode
+from engine.status import WorkflowStatus
+from streams.partition.chain import ChainPosition
+from streams.ports import LogRecord, NewRecord
+from streams.records import DecisionRecord
+from streams.service import Answer
+
+
+class Outbox(msgspec.Struct, kw_only=True):
+    """What is to be done now that it is in the log. Everything in it may be done twice without harm."""
+
+    dispatches: list[tuple[WorkflowState, OpenTask]] = []
+    retracts: list[TaskId] = []
+    commands: list[Command] = []
+    outcomes: list[WorkflowState] = []
+    kept: list[WorkflowState] = []
+    """Ended workflows that a recovery found in the tail of the log."""
+    forwards: list[tuple[int, LogRecord]] = []
+    dead_letters: list[tuple[LogRecord, str]] = []
+    rereads: list[DecisionRecord] = []
+    """Decisions to forward or park a command whose bytes must be read again (after a crash only)."""
+    replies: list[tuple[str, Answer]] = []
+    sequence: int = 0
+    """All effects up to this decision are in here, or were before."""
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on its way into the log."""
+
+    record: DecisionRecord
+    state: WorkflowState | None
+    source: LogRecord | None
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of decisions, to be appended in one piece. `position` is where the chain stands after it."""
+
+    records: list[NewRecord]
+    decided: list[Decided]
+    position: ChainPosition
+
+
+def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
+    """Return what the caller of a decided command is told."""
+    ignored = ""
+    last: Event | None = record.events[-1] if record.events else None
+    if isinstance(last, ResultIgnored):
+        ignored = last.reason
+    rejected = record.rejection
+    if record.parked:
+        rejected = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=record.parked)
+    return Answer(workflow_id=record.workflow_id, rejected=rejected, state=state, ignored=ignored)
+
+
+def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
+    """Return the command that tells a parent of a child that cannot start: it must not wait for ever."""
+    if not isinstance(command, StartWorkflow) or command.parent is None:
+        return ()
+    return (
+        ReportChildEnd(
+            workflow_id=command.parent.workflow_id,
+            task_seq=command.parent.task_seq,
+            child_id=workflow_id,
+            status=WorkflowStatus.FAILED,
+            reason=refusal.reason,
+        ),
+    )
