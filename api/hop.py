@@ -22,8 +22,8 @@ from api.wire.reading import read_bytes
 from streams.service import NotOwner
 
 HOPPED_HEADER: Final = "X-Podium-Hopped"
-WAIT_MS_MAX: Final = 5_000
-"""For an owner, in all. A partition changes hands in less; a client's patience is ten seconds and more."""
+WAIT_MS_MAX: Final = 9_000
+"""For an owner, in all. A partition of a process that died changes hands within the session timeout (6 s) and a second or two."""
 PAUSE_MS: Final = 50
 """Between two looks for an owner."""
 HOP_MS_MAX: Final = 30_000
@@ -32,6 +32,8 @@ CONNECTIONS_MAX: Final = 5_000
 """To other processes, in all. Long polls hop too, and each holds a connection while it waits."""
 
 _PASSED_ON: Final = ("Content-Type", "Accept")
+_REPEATABLE: Final = frozenset({"GET", "HEAD"})
+"""Asking twice changes nothing, so no answer is as good as no connection."""
 _PASSED_BACK: Final = ("Content-Type", "Retry-After")
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +48,7 @@ class HopAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnerUnreachable(Exception):
-    """The owner was not reached: it has not seen the request."""
+    """The owner was not reached: it has not seen the request, or the request can be repeated without harm."""
 
 
 class Hop:
@@ -76,7 +78,7 @@ class Hop:
         """Send a request to another process, marked so that it answers for itself. `path` is encoded, with its query.
 
         Raises:
-            OwnerUnreachable: no connection: nothing was sent.
+            OwnerUnreachable: no connection, so nothing was sent; or no answer to a question that can be asked again.
             TryLater: it was sent, and no answer came.
         """
         if self._session is None:
@@ -96,6 +98,8 @@ class Hop:
         except aiohttp.ClientConnectorError as error:
             raise OwnerUnreachable(str(error)) from error
         except (aiohttp.ClientError, TimeoutError) as error:
+            if method in _REPEATABLE:
+                raise OwnerUnreachable(str(error)) from error
             message = f"{owner} owns the workflow and did not answer: {error!r}"
             raise TryLater(message) from error
 

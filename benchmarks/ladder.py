@@ -70,8 +70,9 @@ def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max
         client = stack.enter_context(Peer("benchmarks.load.http_client", client_config, descriptors=[reading]))
         client.hear(within_s=UP_WITHIN_S)
         meter = CpuMeter(stage.pids())
-        client.go()
-        runs = msgspec.json.decode(client.hear(within_s=seconds_max + 90), type=Runs)
+        with stage.measured():
+            client.go()
+            runs = msgspec.json.decode(client.hear(within_s=seconds_max + 90), type=Runs)
         cpu_s = meter.seconds()["server"]
         worker.check()
     check_completed(stage.server.port, runs.ids)

@@ -5,6 +5,8 @@ CPU time, not per wall time: a loop that waits costs nothing and is not counted.
 
 Run as `python -m benchmarks.profiled_server FILE serve …`: FILE gets the report when the server ends.
 
+Sampling begins at SIGUSR1 and ends at SIGUSR2, so that neither the start nor the check afterwards is in it.
+
 A signal per 2 ms of the process's CPU time (`ITIMER_PROF`) interrupts the main thread between two instructions, so time
 inside a C function counts for the line that called it. While the main thread waits, the time belongs to other threads:
 they are told apart by the kernel's own account.
@@ -15,18 +17,21 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final, TypeAlias
 
+from api.cli import main as podium
+
 SAMPLE_EVERY_S: Final = 0.002
-_SHOWN: Final = 60
+_SHOWN: Final = 80
 _THREADS_EVERY: Final = 100
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 Place: TypeAlias = tuple[str, str, int]
 """File, function, first line of the function."""
+_Threads: TypeAlias = dict[int, tuple[str, int]]
+"""Name of a thread and the ticks of CPU time it has used, by its id."""
 
 
 class Sampler:
@@ -38,23 +43,29 @@ class Sampler:
         self.own: Counter[Place] = Counter()
         self.lines: Counter[Place] = Counter()
         self.within: Counter[Place] = Counter()
-        self.threads: dict[int, tuple[str, int]] = {}
+        self._threads: _Threads = {}
+        self._threads_before: _Threads = {}
 
-    def start(self) -> None:
-        """Begin. Only in the main thread."""
+    def listen(self) -> None:
+        """Begin and end when told. Only in the main thread."""
+        signal.signal(signal.SIGUSR1, self._start)
+        signal.signal(signal.SIGUSR2, self._stop)
         signal.signal(signal.SIGPROF, self._sample)
         # System calls go on after a sample instead of being interrupted by it.
         signal.siginterrupt(signal.SIGPROF, False)  # noqa: FBT003 (positional only)
+
+    def _start(self, number: int, frame: FrameType | None) -> None:
+        self._note_threads(self._threads_before)
         signal.setitimer(signal.ITIMER_PROF, SAMPLE_EVERY_S, SAMPLE_EVERY_S)
 
-    def stop(self) -> None:
-        """End. The counters stay."""
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        self._note_threads(self._threads)
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
         self.samples += 1
         if self.samples % _THREADS_EVERY == 0:
-            self.note_threads()
+            self._note_threads(self._threads)
         if frame is None:
             return
         self.own[_place(frame)] += 1
@@ -66,7 +77,7 @@ class Sampler:
             walked = walked.f_back
         self.within.update(seen)
 
-    def note_threads(self) -> None:
+    def _note_threads(self, noted: _Threads) -> None:
         """Take note of the CPU time of every thread: one that has ended is no longer in the kernel's account."""
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
         for task in Path("/proc/self/task").iterdir():
@@ -74,8 +85,8 @@ class Sampler:
                 fields = (task / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            name = names.get(int(task.name)) or self.threads.get(int(task.name), ("native", 0))[0]
-            self.threads[int(task.name)] = (name, int(fields[11]) + int(fields[12]))
+            name = names.get(int(task.name)) or noted.get(int(task.name), ("native", 0))[0]
+            noted[int(task.name)] = (name, int(fields[11]) + int(fields[12]))
 
     def report(self) -> str:
         """Return the counters as text: shares of all samples, greatest first."""
@@ -83,8 +94,10 @@ class Sampler:
         parts.append(_table("by package, own time", _by_package(self.own), self.samples))
         parts.append(_table("by function, own time", self.own, self.samples))
         parts.append(_table("by line, own time", self.lines, self.samples))
-        parts.append(_table("by function, with what it calls", self.within, self.samples))
-        parts.append(_by_thread(self.threads))
+        # What is in every sample is the way into the loop.
+        within = Counter({place: count for place, count in self.within.items() if count < 0.99 * self.samples})
+        parts.append(_table("by function, with what it calls", within, self.samples))
+        parts.append(_by_thread(self._threads_before, self._threads))
         return "\n\n".join(parts) + "\n"
 
 
@@ -119,10 +132,10 @@ def _short(file: str) -> str:
     return file.removeprefix(root + "/")
 
 
-def _by_thread(threads: Mapping[int, tuple[str, int]]) -> str:
+def _by_thread(before: _Threads, after: _Threads) -> str:
     used: Counter[str] = Counter()
-    for name, ticks in threads.values():
-        used[name] += ticks
+    for thread, (name, ticks) in after.items():
+        used[name] += ticks - before.get(thread, ("", 0))[1]
     rows = [f"{ticks / _TICKS_PER_S:8.2f} s  {name}" for name, ticks in used.most_common()]
     return "\n".join(["by thread, CPU time", *rows])
 
@@ -131,15 +144,11 @@ def main() -> None:
     """Run the server under the sampler."""
     target = Path(sys.argv[1])
     sys.argv = ["podium", *sys.argv[2:]]
-    from api.cli import main as podium  # noqa: PLC0415 (the server's imports are sampled too)
-
     sampler = Sampler()
-    sampler.start()
+    sampler.listen()
     try:
         podium()
     finally:
-        sampler.stop()
-        sampler.note_threads()
         target.write_text(sampler.report())
 
 

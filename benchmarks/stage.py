@@ -5,9 +5,12 @@ that everything it made is gone at the end of the block.
 """
 
 import asyncio
+import os
+import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -88,6 +91,16 @@ class Stage:
         if self._broker is not None and (broker_pid := self._broker.pid()) is not None:
             pids["broker"] = [broker_pid]
         return pids
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Have the server sample itself while the block runs, if that was asked for."""
+        if self._profile_to is None:
+            yield
+            return
+        os.kill(self.server.pid, signal.SIGUSR1)
+        yield
+        os.kill(self.server.pid, signal.SIGUSR2)
 
     def register(self, workflow: dict[str, object], tasks: list[dict[str, object]]) -> None:
         """Register a workflow and its tasks; on Kafka, make the topics that workers will consume."""

@@ -142,8 +142,8 @@ def document() -> JsonObject:
 
 _ABOUT: Final = (
     "The public topics of Podium on Kafka. Every name begins with the prefix of the installation, `podium.` unless set "
-    "otherwise. Values are JSON in UTF-8; unknown fields are ignored, and fields may be added. A key that is a workflow "
-    "id is placed by Kafka's default partitioner (murmur2)."
+    "otherwise. Values are JSON in UTF-8; unknown fields are ignored, and fields may be added. A key that is a "
+    "workflow id is placed by Kafka's default partitioner (murmur2)."
 )
 _TASKS: Final = (
     "Tasks of one type for its workers: consumer group `workers.{taskType}` with the same prefix. A task may come "

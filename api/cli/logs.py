@@ -13,6 +13,8 @@ import structlog
 
 from api.settings import LogLevel
 
+_log = structlog.get_logger(__name__)
+
 _LEVELS: Final = {
     LogLevel.DEBUG: logging.DEBUG,
     LogLevel.INFO: logging.INFO,
@@ -21,8 +23,17 @@ _LEVELS: Final = {
 }
 
 
+class _IntoStructlog(logging.Handler):
+    """Passes on what libraries log, so that it looks like every other line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record of the standard library's kind."""
+        _log.log(record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
 def configure_logs(level: LogLevel) -> None:
-    """Set what is logged and how it looks."""
+    """Set what is logged and how it looks. Libraries are heard from warnings on."""
+    logging.basicConfig(level=max(_LEVELS[level], logging.WARNING), handlers=[_IntoStructlog()], force=True)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -4,6 +4,7 @@ Holds the choice between the embedded log and Kafka, and the question for how ma
 not own partitions nor append. Keeps the invariant that the partition count comes from the log, not from a setting.
 """
 
+import logging
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -29,6 +30,9 @@ def open_log(settings: NodeSettings) -> AbstractAsyncContextManager[Log]:
             raise CommandFailed(message)
         return SqliteLog(settings.data_dir)
     from streams.kafka import KafkaLog, KafkaSettings
+
+    # Kafka's client writes a line for every try; the command itself says in one sentence what was missing.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
     return KafkaLog(
         KafkaSettings(

@@ -175,6 +175,37 @@ def replay(
     run(NodeSettings(data_dir=data, url="", kafka=kafka, topic_prefix=topic_prefix), workflow_id)
 
 
+@app.command()
+def worker(
+    function: Annotated[str, typer.Argument(help="The function that does the work: module:function.")],
+    *,
+    kafka: Annotated[str, typer.Option(envvar="PODIUM_KAFKA", metavar="HOST:PORT", help="Kafka brokers.")],
+    topic_prefix: PrefixOption = DEFAULT_PREFIX,
+    task_type: Annotated[
+        str | None, typer.Option(envvar="PODIUM_TASK_TYPE", help="Whose tasks. [default: the function's name]")
+    ] = None,
+    domain: Annotated[str, typer.Option(envvar="PODIUM_DOMAIN", help="The domain of the tasks.")] = "",
+    worker_id: Annotated[
+        str, typer.Option(envvar="PODIUM_WORKER_ID", help="Shown as the doer. [default: host and pid]")
+    ] = "",
+    concurrency: Annotated[
+        int, typer.Option(envvar="PODIUM_CONCURRENCY", min=1, max=1_000, help="Functions that run at once.")
+    ] = 10,
+) -> None:
+    """Do tasks from Kafka with a Python function, until told to stop."""
+    from api.cli.worker import run_worker as run
+
+    run(
+        function,
+        kafka=kafka,
+        topic_prefix=topic_prefix,
+        task_type=task_type,
+        domain=domain,
+        worker_id=worker_id,
+        concurrency=concurrency,
+    )
+
+
 @topics.command("apply")
 def apply_topics(
     *,

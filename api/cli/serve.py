@@ -19,7 +19,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from api.app import build_app
-from api.cli.failures import CalledWrongly, CommandFailed
+from api.cli.failures import CalledWrongly, CommandFailed, failure_of
 from api.cli.logs import configure_logs
 from api.settings import ServeSettings
 from api.version import version
@@ -44,13 +44,8 @@ def serve(given: Mapping[str, object]) -> None:
     configure_logs(settings.log_level)
     try:
         asyncio.run(_run(settings))
-    except StreamsError as error:
-        raise CommandFailed(_words(error)) from error
-    except BaseExceptionGroup as group:
-        known, others = group.split(StreamsError)
-        if known is None or others is not None:
-            raise
-        raise CommandFailed("; ".join(_words(error) for error in _leaves(known))) from group
+    except (StreamsError, BaseExceptionGroup) as error:
+        raise failure_of(error) from error
 
 
 def read_settings(given: Mapping[str, object]) -> ServeSettings:
@@ -67,18 +62,6 @@ def read_settings(given: Mapping[str, object]) -> ServeSettings:
             flag = "--" + str(found["loc"][0]).replace("_", "-") + ": " if found["loc"] else ""
             lines.append(flag + found["msg"].removeprefix("Value error, "))
         raise CalledWrongly("; ".join(lines)) from None
-
-
-def _leaves(group: BaseExceptionGroup[StreamsError]) -> list[StreamsError]:
-    """Return the errors that a group of groups holds."""
-    found: list[StreamsError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
-
-
-def _words(error: StreamsError) -> str:
-    return str(error) or (type(error).__doc__ or type(error).__name__)
 
 
 async def _run(settings: ServeSettings) -> None:

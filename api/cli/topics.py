@@ -66,7 +66,8 @@ def _run(
     try:
         return asyncio.run(asked)
     except StreamsError as error:
-        raise CommandFailed(str(error) or f"{type(error).__doc__}") from error
+        message = f"{error!s}. Is the broker there? `podium topics apply` makes missing topics"
+        raise CommandFailed(message) from error
 
 
 def _print(topics: list[tuple[TopicSpec, str]]) -> None:

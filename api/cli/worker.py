@@ -10,7 +10,7 @@ import sys
 
 import structlog
 
-from api.cli.failures import CalledWrongly, CommandFailed
+from api.cli.failures import CalledWrongly, failure_of
 from api.cli.logs import configure_logs
 from api.settings import LogLevel
 from streams.errors import StreamsError
@@ -54,8 +54,8 @@ def run_worker(
                 worker_id=worker_id,
             )
         )
-    except* StreamsError as group:
-        raise CommandFailed("; ".join(str(error) for error in group.exceptions)) from group
+    except (StreamsError, BaseExceptionGroup) as error:
+        raise failure_of(error) from error
 
 
 def _load(target: str) -> TaskFunction:

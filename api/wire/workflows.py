@@ -77,7 +77,9 @@ def task_json(state: WorkflowState, graph: Graph, task: Task) -> JsonObject:
     node = graph.nodes.get(task.spec.node)
     if node is None:
         return render_task(state, task, None, None)
-    return render_task(state, task, node.task, node.task_definition)
+    # What a DYNAMIC task turned out to be has a definition of its own, which the graph does not hold.
+    is_dynamic = task.spec.dynamic_definition_hash is not None
+    return render_task(state, task, node.task, None if is_dynamic else node.task_definition)
 
 
 def status_json(state: WorkflowState, *, include_output: bool, include_variables: bool) -> JsonObject:

@@ -65,8 +65,9 @@ def run_load(stage: Stage, load: Load) -> Result:
             worker.hear(within_s=UP_WITHIN_S)
         client.hear(within_s=UP_WITHIN_S)
         meter = CpuMeter({**stage.pids(), "client": [client.pid], "workers": [worker.pid for worker in workers]})
-        client.go()
-        runs = msgspec.json.decode(client.hear(within_s=load.seconds_max + 90), type=Runs)
+        with stage.measured():
+            client.go()
+            runs = msgspec.json.decode(client.hear(within_s=load.seconds_max + 90), type=Runs)
         cpu_s = meter.seconds()
         for worker in workers:
             worker.check()

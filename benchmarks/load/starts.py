@@ -55,8 +55,9 @@ def run_rest_starts(stage: Stage, *, workflows: int, seconds_max: float = 60.0, 
         time.sleep(SETTLE_S)
         rss_before_mb = rss_mb(stage.server.pid)
         meter = CpuMeter({**stage.pids(), "client": [client.pid]})
-        client.go()
-        runs = msgspec.json.decode(client.hear(within_s=seconds_max + 90), type=Runs)
+        with stage.measured():
+            client.go()
+            runs = msgspec.json.decode(client.hear(within_s=seconds_max + 90), type=Runs)
         cpu_s = meter.seconds()
     started = len(runs.ids)
     figures = runs.figures()
@@ -93,8 +94,9 @@ def run_kafka_starts(stage: Stage, *, workflows: int, seconds_max: float = 60.0,
         client.hear(within_s=UP_WITHIN_S)
         meter = CpuMeter({**stage.pids(), "client": [client.pid]})
         begun = time.monotonic()
-        client.go()
-        seconds = asyncio.run(_wait_dispatched(stage, workflows, begun=begun, seconds_max=seconds_max))
+        with stage.measured():
+            client.go()
+            seconds = asyncio.run(_wait_dispatched(stage, workflows, begun=begun, seconds_max=seconds_max))
         cpu_s = meter.seconds()
         client.hear(within_s=UP_WITHIN_S)
     return Result(

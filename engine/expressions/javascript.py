@@ -31,6 +31,7 @@ _WHITESPACE: Final = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufef
 )
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)", re.ASCII)
 _PREFIXED: Final = re.compile(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+", re.ASCII)
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _INFINITIES: Final = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -52,7 +53,13 @@ def double(value: int) -> float:
 
 
 def to_json(value: JsonValue) -> JsonValue:
-    """Return a result as JSON: whole numbers become integers, undefined and NaN become null."""
+    """Return a result as JSON: whole numbers become integers, undefined and NaN become null.
+
+    Raises:
+        EvaluationFailed: a text with half a character in it, which JSON cannot hold.
+    """
+    if isinstance(value, str) and _has_half(value):
+        raise EvaluationFailed("the result is a text with one half of a character in it, which no JSON can hold")
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -78,7 +85,7 @@ def property_of(value: JsonValue, name: str) -> JsonValue:
 def truthy(value: JsonValue) -> bool:
     """Return whether a condition with this value holds."""
     if isinstance(value, float):
-        return value != 0 and not math.isnan(value)
+        return value != 0.0 and not math.isnan(value)
     if isinstance(value, dict | list):
         return True
     return value is not UNDEFINED and bool(value)
@@ -155,7 +162,8 @@ def add(left: JsonValue, right: JsonValue) -> JsonValue:
     text = to_text(left) + to_text(right)
     if len(text) > TEXT_CHARS_MAX:
         raise EvaluationFailed(f"an expression may build a text of {TEXT_CHARS_MAX} characters, not of {len(text)}")
-    return text
+    # Two halves that meet are one character, in JavaScript by themselves.
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass") if _has_half(text) else text
 
 
 def divide(left: float, right: float) -> float:
@@ -270,10 +278,11 @@ def _item_or_length(value: str | list[JsonValue], name: str) -> JsonValue:
     index = _index(name)
     if index is None or index >= len(items):
         return UNDEFINED
-    item = items[index]
-    if isinstance(value, str) and "\ud800" <= item <= "\udfff":
-        raise EvaluationFailed(f"position {index} of a text is one half of a character, which cannot be a JSON value")
-    return from_json(item)
+    return from_json(items[index])
+
+
+def _has_half(text: str) -> bool:
+    return not text.isascii() and _HALF.search(text) is not None
 
 
 def _units(text: str) -> str | list[str]:

@@ -5,7 +5,7 @@ Keeps the invariant that what was acknowledged survives the loss of the process 
 """
 
 from streams.embedded.assignment import EmbeddedAssignment
-from streams.embedded.directory import DataDirectory
+from streams.embedded.directory import LockedDirectory
 from streams.embedded.log import SqliteLog
 
-__all__ = ["DataDirectory", "EmbeddedAssignment", "SqliteLog"]
+__all__ = ["EmbeddedAssignment", "LockedDirectory", "SqliteLog"]

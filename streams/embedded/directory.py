@@ -17,7 +17,7 @@ _LOCK_NAME: Final = "lock"
 _PID_BYTES_MAX: Final = 32
 
 
-class DataDirectory:
+class LockedDirectory:
     """A directory that one process at a time may use."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from streams.appendable import refuse_unfit
 from streams.embedded.committer import Append, Committer, Lane
-from streams.embedded.directory import DataDirectory
+from streams.embedded.directory import LockedDirectory
 from streams.embedded.reader import SqliteReader
 from streams.embedded.schema import meaning_of
 from streams.embedded.store import Place, ReadStore, Store
@@ -39,7 +39,7 @@ class SqliteLog:
             directory: Made if it is missing. Holds the file, its write-ahead log and the lock.
             record_bytes_max: Above this, a record (key and value) is refused.
         """
-        self._directory = DataDirectory(directory)
+        self._directory = LockedDirectory(directory)
         self._path = directory / FILE_NAME
         self._record_bytes_max = record_bytes_max
         self._committer: Committer | None = None

@@ -37,7 +37,7 @@ class KafkaAssignment:
         settings: KafkaSettings,
         *,
         group: str = "podium",
-        session_ms: int = 10_000,
+        session_ms: int = 6_000,
         heartbeat_ms: int = 1_000,
     ) -> None:
         """Join nothing yet.

@@ -127,27 +127,24 @@ class HttpWorker:
         return WorkerResult(status=TaskStatus.COMPLETED, output={"response": response})
 
     async def _exchange(self, request: HttpRequest) -> JsonObject:
+        if self._session is None:
+            raise RuntimeError("the HTTP worker is not open; enter it first")
         for _ in range(self._limits.redirects_max + 1):
-            async with self._sent(request) as response:
+            async with self._session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    connect=request.connect_ms / 1_000 or None, sock_read=request.read_ms / 1_000 or None
+                ),
+            ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
                     return await self._answer(response)
                 request = redirected(request, response.status, location, self._policy)
         raise ExchangeFailed(f"more than {self._limits.redirects_max} redirects, the last one to {request.url}")
-
-    def _sent(self, request: HttpRequest) -> "aiohttp.client._RequestContextManager":
-        if self._session is None:
-            raise RuntimeError("the HTTP worker is not open; enter it first")
-        return self._session.request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            data=request.body,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                connect=request.connect_ms / 1_000 or None, sock_read=request.read_ms / 1_000 or None
-            ),
-        )
 
     async def _answer(self, response: aiohttp.ClientResponse) -> JsonObject:
         raw = await self._read(response)

@@ -9,7 +9,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -60,7 +60,7 @@ def load_function(target: str) -> TaskFunction:
         found = getattr(found, name, None)
     if not callable(found):
         raise FunctionNotFound(f"module {module_name!r} has no function {function_name!r}")
-    return found
+    return cast("TaskFunction", found)  # what it takes and returns shows when it is called
 
 
 async def outcome_of(function: TaskFunction, task: JsonObject, threads: Executor) -> Outcome:

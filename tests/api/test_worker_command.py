@@ -47,14 +47,16 @@ def start_worker(settings: KafkaSettings, folder: Path) -> subprocess.Popen[byte
     """Start a worker process in a folder that has the function's module."""
     (folder / "tasks_of_mine.py").write_text(FUNCTION)
     arguments = [sys.executable, "-c", PROGRAM, settings.bootstrap, settings.topic_prefix]
-    return subprocess.Popen(arguments, cwd=folder, stderr=subprocess.DEVNULL)
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(arguments, cwd=folder, stderr=log)
 
 
-async def first_result(settings: KafkaSettings) -> ReportTaskResult:
-    """Wait for the first result among the commands."""
+async def first_result(settings: KafkaSettings, worker: subprocess.Popen[bytes], folder: Path) -> ReportTaskResult:
+    """Wait for the first result among the commands; a worker that has died will not send one."""
     async with KafkaLog(settings) as log:
         reader = log.reader(COMMANDS, 0, from_offset=0)
         while True:
+            assert worker.poll() is None, (folder / "log").read_text()
             for record in await reader.read(records_max=10, wait_ms=1_000):
                 command = msgspec.json.decode(record.value or b"", type=Command)
                 if isinstance(command, ReportTaskResult):
@@ -76,7 +78,7 @@ async def test_worker_process_does_tasks_until_it_is_told_to_stop(settings: Kafk
         await offer(settings)
         worker = start_worker(settings, tmp_path)
         try:
-            result = await first_result(settings)
+            result = await first_result(settings, worker, tmp_path)
             worker.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(worker.wait, 20) == 0
         finally:
@@ -100,7 +102,7 @@ async def test_worker_killed_in_the_middle_of_a_task_leaves_it_to_the_next(
             first.wait()
         second = start_worker(settings, tmp_path)
         try:
-            result = await first_result(settings)
+            result = await first_result(settings, second, tmp_path)
         finally:
             second.kill()
             second.wait()

@@ -7,6 +7,8 @@ reference name.
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
 from engine.events import Event
 from engine.ids import RefName
@@ -14,7 +16,6 @@ from engine.json_value import JsonObject, JsonValue
 from engine.model import status_of
 from engine.rejections import Accepted, Decision
 from engine.testing import Scenario
-
 
 _Command = TypeVar("_Command")
 
@@ -64,13 +65,15 @@ def sub_workflow(ref: str, name: str, version: int | None = None, **fields: obje
 
 
 def workflow(*tasks: WorkflowTask, **fields: object) -> WorkflowDef:
-    """Return a workflow definition named `flow`."""
-    return WorkflowDef(tasks=tasks, **{"name": "flow", **fields})  # type: ignore[arg-type]  # the struct has these
+    """Return a workflow definition named `flow`, read as from JSON, so that its values are of the right types."""
+    built = WorkflowDef(tasks=tasks, **{"name": "flow", **fields})  # type: ignore[arg-type]  # the struct has these
+    return msgspec.convert(msgspec.to_builtins(built), WorkflowDef)
 
 
 def task_def(name: str, **fields: object) -> TaskDef:
-    """Return a task definition."""
-    return TaskDef(name=name, **fields)  # type: ignore[arg-type]  # the struct has these fields
+    """Return a task definition, read as from JSON."""
+    built = TaskDef(name=name, **fields)  # type: ignore[arg-type]  # the struct has these fields
+    return msgspec.convert(msgspec.to_builtins(built), TaskDef)
 
 
 def started(*tasks: WorkflowTask, others: Sequence[WorkflowDef | TaskDef] = (), **given: object) -> Scenario:

@@ -320,7 +320,7 @@ class Owner:
         if offset is None:
             self.offer(state, task)
         else:
-            self.world.workers.begin(id_of(state, task), task.spec.type)
+            self.world.workers.begin(id_of(state, task))
 
     @property
     def is_idle(self) -> bool:

@@ -67,12 +67,15 @@ class Workers:
             claimed_at_ms=at_ms,
         )
 
-    def begin(self, task_id: TaskId, task_type: str) -> None:
+    def begin(self, task_id: TaskId) -> None:
         """Work on a task that has been claimed, or not at all: then its response timeout is what helps."""
+        if self._world.chance(self._world.faults.workers_lost):
+            self._world.count("workers_lost")
+        else:
+            self._work(task_id)
+
+    def _work(self, task_id: TaskId) -> None:
         world = self._world
-        if world.chance(world.faults.workers_lost):
-            world.count("workers_lost")
-            return
         work_ms = world.rng.randint(1, WORK_MS_MAX)
         if world.chance(world.faults.workers_late):
             work_ms += world.rng.randint(1_000, 15_000)
@@ -89,7 +92,9 @@ class Workers:
             return
         if world.rng.random() < 0.8:
             world.send(self.claim(offer.task_id))
-        self.begin(offer.task_id, offer.type)
+            self.begin(offer.task_id)
+        else:
+            self._work(offer.task_id)
 
     def _beat(self, task_id: TaskId) -> None:
         """Say that the work goes on."""
@@ -118,5 +123,3 @@ class Workers:
             request_id=f"r{world.reports}",
         )
         world.send(report)
-        if callback_seconds == 0 and not world.faults.durable_queues:
-            return

@@ -2,11 +2,11 @@
 
 import pytest
 
-from engine.commands import ClaimTask, StartWorkflow
 from engine.effects import AnnounceOutcome, DispatchTask
 from engine.events import TaskEnded
+from engine.ids import TaskSeq
 from engine.rejections import RejectionCode
-from engine.status import TaskStatus, WorkflowStatus
+from engine.status import TaskStatus
 from engine.testing import Scenario, refusal
 from tests.engine.building import (
     accepted,
@@ -15,7 +15,6 @@ from tests.engine.building import (
     fork,
     join,
     output_of,
-    sent,
     started,
     sub_workflow,
     task,
@@ -59,7 +58,7 @@ def test_pause_keeps_tasks_that_are_out_workable() -> None:
     assert event_names(scenario.report("a", None, extend_lease=True)) == ["LeaseExtended"]
     scenario.report("a", TaskStatus.IN_PROGRESS)
     assert scenario.statuses() == {"a": "SCHEDULED"}
-    assert DispatchTask(seq=1) in scenario.effects
+    assert DispatchTask(seq=TaskSeq(1)) in scenario.effects
 
 
 def test_pause_then_failure_with_attempts_left_retries_after_the_resume() -> None:
@@ -361,11 +360,3 @@ def test_skip_of_a_skipped_task_is_refused() -> None:
     scenario = started(task("a"), task("b"))
     scenario.skip("b")
     assert refusal(scenario.skip("b")).code is RejectionCode.TASK_ALREADY_SCHEDULED
-
-
-def test_commands_for_children_are_those_of_a_child_only() -> None:
-    """A workflow without sub-workflows sends no command to another."""
-    scenario = started(task("a"))
-    scenario.terminate()
-    assert sent(scenario, StartWorkflow) == sent(scenario, ClaimTask) == []
-    assert WorkflowStatus.TERMINATED is scenario.state.status

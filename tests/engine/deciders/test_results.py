@@ -12,11 +12,11 @@ from engine.testing import Scenario, refusal
 from tests.engine.building import accepted, attempts, fork, join, output_of, started, task, task_def
 
 
-def _ignored(scenario: Scenario, ref: str, status: TaskStatus = TaskStatus.COMPLETED, **fields: int) -> str:
+def _ignored(scenario: Scenario, ref: str, *, seq: int | None = None) -> str:
     before = scenario.state
-    (event,) = accepted(scenario.report(ref, status, output={"late": 1}, **fields))
+    (event,) = accepted(scenario.report(ref, TaskStatus.COMPLETED, output={"late": 1}, seq=seq))
     assert isinstance(event, ResultIgnored)
-    assert (event.at_ms, event.status) == (scenario.now_ms, status)
+    assert (event.at_ms, event.status) == (scenario.now_ms, TaskStatus.COMPLETED)
     assert scenario.state.tasks == before.tasks
     assert scenario.state.version == before.version + 1
     return event.reason

@@ -5,7 +5,7 @@ import pytest
 from engine.commands import Parent, StartWorkflow
 from engine.definitions import definition_hash
 from engine.events import WorkflowStarted
-from engine.ids import WorkflowId
+from engine.ids import TaskSeq, WorkflowId
 from engine.rejections import RejectionCode
 from engine.testing import Scenario, refusal
 from tests.engine.building import accepted, event_names, sub_workflow, switch, task, task_def, workflow
@@ -16,7 +16,7 @@ FLOW = workflow(task("a"), version=2, variables={"v": 1}, input_template={"x": 1
 def test_start_records_what_the_workflow_is() -> None:
     """One event holds everything that the workflow will ever be asked about its beginning."""
     scenario = Scenario(FLOW)
-    parent = Parent(workflow_id=WorkflowId("p"), task_seq=3, depth=2)
+    parent = Parent(workflow_id=WorkflowId("p"), task_seq=TaskSeq(3), depth=2)
     scenario.start(
         {"x": 5},
         correlation_id="c",

@@ -39,6 +39,8 @@ DOCUMENT = {
         ("-$.a", -7),
         ("$.list + ''", "1,two,[object Object]"),
         ("$.emoji.length", 3),
+        ("$.emoji[1] + $.emoji[2]", "😀"),
+        ("$.emoji[1] == 'x'", False),
         ("$.big === 1152921504606846976", True),
         ("0 / 0", None),
         ("1 / 0", None),
@@ -72,6 +74,7 @@ def test_text_of_a_value_is_the_one_of_javascript(value: JsonValue, expected: st
         ("$.missing.deeper", "cannot read property 'deeper' of undefined"),
         ("$.nothing.deeper", "cannot read property 'deeper' of null"),
         ("$.emoji[1]", "one half of a character"),
+        ("'x' + $.emoji[2]", "one half of a character"),
     ],
 )
 def test_what_javascript_would_throw_is_a_failure_with_its_reason(source: str, reason: str) -> None:

@@ -25,7 +25,7 @@ function described(source) {
   if (Object.is(value, -0)) return "number -0";
   if (value === undefined) return "undefined";
   if (value !== null && typeof value === "object") return "object " + JSON.stringify(value);
-  return (value === null ? "null" : typeof value) + " " + String(value);
+  return (value === null ? "null" : typeof value) + " " + JSON.stringify(String(value));
 }
 """
 
@@ -165,7 +165,7 @@ def described(source: str, document: JsonValue) -> str:
     if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
         return "number -0"
     kind = {type(None): "null", bool: "boolean", str: "string"}.get(type(value), "number")
-    return f"{kind} {simple.text_of(value)}"
+    return f"{kind} {json.dumps(simple.text_of(value))}"
 
 
 def canonical(value: JsonValue) -> str:
@@ -180,8 +180,12 @@ def double(text: str) -> float:
 
 
 def comparable(text: str) -> str:
-    """Return what the other engine said, its JSON in the spelling of `canonical`."""
-    return "object " + canonical(json.loads(text[7:])) if text.startswith("object ") else text
+    """Return what the other engine said, its JSON in the spelling of Python."""
+    kind, _, described_value = text.partition(" ")
+    if kind in {"throws", "undefined"} or described_value == "-0":
+        return text
+    value = json.loads(described_value)
+    return f"{kind} {canonical(value) if kind == 'object' else json.dumps(value)}"
 
 
 @pytest.mark.slow

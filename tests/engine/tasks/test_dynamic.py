@@ -13,7 +13,9 @@ from tests.engine.building import attempts, output_of, started, task, task_def, 
 def _dynamic(**fields: object) -> Scenario:
     given = {"which": "${workflow.input.which}", "n": 1}
     return Scenario(
-        workflow(task("d", "DYNAMIC", dynamic_task_name_param="which", input_parameters=given, **fields), task("after")),
+        workflow(
+            task("d", "DYNAMIC", dynamic_task_name_param="which", input_parameters=given, **fields), task("after")
+        ),
         task_def("encode", retry_count=1, retry_delay_seconds=0, response_timeout_seconds=9),
     )
 
@@ -117,7 +119,9 @@ def test_dynamic_that_failed_the_workflow_is_asked_again_by_a_retry() -> None:
     """What could not be scheduled begins with the retry, on what its input says then."""
     scenario = started(
         task("v", "SET_VARIABLE", input_parameters={"which": None}),
-        task("d", "DYNAMIC", dynamic_task_name_param="which", input_parameters={"which": "${workflow.variables.which}"}),
+        task(
+            "d", "DYNAMIC", dynamic_task_name_param="which", input_parameters={"which": "${workflow.variables.which}"}
+        ),
     )
     assert scenario.status == "FAILED"
     scenario.retry()

@@ -3,6 +3,7 @@
 import pytest
 
 from engine.effects import DispatchTask
+from engine.ids import TaskSeq
 from engine.outward import standing_effects
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus
@@ -21,7 +22,7 @@ def test_http_is_dispatched_once_when_it_begins() -> None:
     """The attempt is in progress at once, and one request is made."""
     scenario = started(task("h", "HTTP", input_parameters=REQUEST))
     assert scenario.statuses() == {"h": "IN_PROGRESS"}
-    assert scenario.effects == [DispatchTask(seq=1)]
+    assert scenario.effects == [DispatchTask(seq=TaskSeq(1))]
 
 
 def test_http_answer_ends_the_task() -> None:
@@ -46,10 +47,10 @@ def test_http_retry_is_dispatched_once_when_its_delay_is_over() -> None:
     )
     _answer(scenario, TaskStatus.FAILED)
     assert attempts(scenario, "h") == [(0, "FAILED"), (1, "SCHEDULED")]
-    assert DispatchTask(seq=2) not in scenario.effects
+    assert DispatchTask(seq=TaskSeq(2)) not in scenario.effects
     scenario.wait(20_000)
     assert scenario.statuses() == {"h": "IN_PROGRESS"}
-    assert scenario.effects.count(DispatchTask(seq=2)) == 1
+    assert scenario.effects.count(DispatchTask(seq=TaskSeq(2))) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,14 @@ def test_http_async_complete_that_failed_ends() -> None:
 def test_http_request_without_answer_stands_after_a_crash() -> None:
     """A request whose answer is not in the log is made again by the next owner."""
     scenario = started(task("h", "HTTP", input_parameters=REQUEST))
-    assert standing_effects(scenario.state) == (DispatchTask(seq=1),)
+    assert standing_effects(scenario.state) == (DispatchTask(seq=TaskSeq(1)),)
 
 
 def test_http_update_by_hand_while_the_request_is_out_does_not_end_its_asking() -> None:
     """An output that somebody notes is not the answer."""
     scenario = started(task("h", "HTTP", input_parameters=REQUEST, async_complete=True))
     scenario.update("h", TaskStatus.IN_PROGRESS, {"note": 1})
-    assert standing_effects(scenario.state) == (DispatchTask(seq=1),)
+    assert standing_effects(scenario.state) == (DispatchTask(seq=TaskSeq(1)),)
 
 
 def test_http_timeout_of_its_definition_holds() -> None:

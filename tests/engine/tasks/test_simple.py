@@ -41,9 +41,7 @@ def test_schedule_unregistered_task_has_the_default_limits() -> None:
 
 def test_schedule_embedded_definition_wins_over_the_registered_one() -> None:
     """A definition inside the workflow's own holds for its task."""
-    scenario = started(
-        task("a", task_definition=task_def("a", retry_count=0)), others=[task_def("a", retry_count=5)]
-    )
+    scenario = started(task("a", task_definition=task_def("a", retry_count=0)), others=[task_def("a", retry_count=5)])
     scenario.fail("a")
     assert scenario.status == "FAILED"
 

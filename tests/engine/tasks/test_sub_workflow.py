@@ -6,7 +6,7 @@ from engine.commands import Parent, StartWorkflow, TerminateWorkflow
 from engine.context import EngineLimits
 from engine.definitions import SubWorkflowParams
 from engine.events import ResultIgnored
-from engine.ids import WorkflowId, child_workflow_id
+from engine.ids import TaskSeq, WorkflowId, child_workflow_id
 from engine.json_value import JsonObject
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
@@ -134,7 +134,7 @@ def test_sub_workflow_that_cannot_be_started_fails_with_the_reason(parameters: S
 def test_sub_workflow_beyond_the_depth_limit_fails() -> None:
     """A workflow that starts itself ends, in a bounded number of steps."""
     scenario = Scenario(workflow(sub_workflow("s", "flow")), limits=EngineLimits(depth_max=3))
-    scenario.start(parent=Parent(workflow_id=WorkflowId("above"), task_seq=1, depth=3))
+    scenario.start(parent=Parent(workflow_id=WorkflowId("above"), task_seq=TaskSeq(1), depth=3))
     assert scenario.statuses() == {"s": "FAILED_WITH_TERMINAL_ERROR"}
     assert "3 deep" in scenario.state.reason
 
@@ -162,9 +162,7 @@ def test_child_end_ends_the_task_in_kind(ended: WorkflowStatus, status: str, wor
 
 def test_child_end_that_failed_is_retried_with_a_new_child() -> None:
     """Each attempt has a child of its own; it starts when the delay is over."""
-    scenario = started(
-        sub_workflow("s", "child"), others=[CHILD, task_def("s", retry_count=1, retry_delay_seconds=30)]
-    )
+    scenario = started(sub_workflow("s", "child"), others=[CHILD, task_def("s", retry_count=1, retry_delay_seconds=30)])
     scenario.end_child("s", WorkflowStatus.FAILED)
     assert attempts(scenario, "s") == [(0, "FAILED"), (1, "SCHEDULED")]
     assert len(sent(scenario, StartWorkflow)) == 1

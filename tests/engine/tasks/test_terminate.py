@@ -13,7 +13,9 @@ def _terminate(**given: JsonValue) -> JsonObject:
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "TERMINATED"])
 def test_terminate_ends_the_workflow_with_status_reason_and_output(status: str) -> None:
     """All three come from the input; the reason is kept for a success too."""
-    given = _terminate(terminationStatus=status, terminationReason="enough", workflowOutput={"n": "${workflow.input.n}"})
+    given = _terminate(
+        terminationStatus=status, terminationReason="enough", workflowOutput={"n": "${workflow.input.n}"}
+    )
     scenario = started(task("t", "TERMINATE", **given), task("never"), n=4)
 
     assert (scenario.status, scenario.state.reason, scenario.output) == (status, "enough", {"n": 4})

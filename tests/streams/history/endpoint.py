@@ -1,13 +1,15 @@
 """A ClickHouse HTTP endpoint over the engine in a process: `python -m tests.streams.history.endpoint DIRECTORY PORT`.
 
-Speaks as much of the protocol as the client needs, so that the way to a server is tested on the real engine where no server can be
-installed. Must not be used for anything else: it has no users, no limits and no replication. Each request has a handle of its own.
+Speaks as much of the protocol as the client needs, so that the way to a server is tested on the real engine where no
+server can be installed. Must not be used for anything else: it has no users, no limits and no replication. Each
+request has a handle of its own.
 """
 
 import sys
 import tempfile
 
 import chdb
+import lz4.frame  # type: ignore[import-untyped]  # it ships no types
 from aiohttp import web
 
 ROW_FORMAT = b"FORMAT Native"
@@ -40,13 +42,15 @@ async def ping(request: web.Request) -> web.Response:
 async def query(request: web.Request) -> web.Response:
     """Run a query or an insert."""
     body = await request.read()
+    if request.headers.get("Content-Encoding") == "lz4":
+        body = lz4.frame.decompress(body)
     values: dict[str, str] = dict(request.query)
     if request.content_type == "multipart/form-data":
         message = "this endpoint takes no forms"
         raise web.HTTPNotImplemented(text=message)
     statement = values.get("query", "").encode()
     statement = statement + b"\n" + body if statement else body
-    handle = chdb.connect(request.app[DIRECTORY])
+    handle = chdb.connect(request.app[DIRECTORY])  # type: ignore[no-untyped-call]  # the engine is typed in part
     try:
         return _answer(handle, statement, values)
     except RuntimeError as error:
@@ -86,10 +90,7 @@ def _answer(handle: "chdb.Connection", statement: bytes, values: dict[str, str])
     if text.rstrip().endswith("FORMAT Native"):
         found = "Native"
     result = handle.query(text, found, params=parameters)
-    return web.Response(
-        body=result.bytes(), headers={"X-ClickHouse-Format": found, "X-ClickHouse-Timezone": "UTC"}
-    )
-
+    return web.Response(body=result.bytes(), headers={"X-ClickHouse-Format": found, "X-ClickHouse-Timezone": "UTC"})
 
 
 if __name__ == "__main__":

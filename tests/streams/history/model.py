@@ -1,7 +1,8 @@
 """The search as one reads it in the documentation: over plain dictionaries, without SQL.
 
-Holds the meaning of every comparison and a generator of random queries that carry their own meaning. Must not share code with the
-search. Keeps the rule that what is missing equals nothing: text is then empty, a time is 0 and neither before nor after another.
+Holds the meaning of every comparison and a generator of random queries that carry their own meaning. Must not share
+code with the search. Keeps the rule that what is missing equals nothing: text is then empty, a time is 0 and neither
+before nor after another.
 """
 
 import random
@@ -130,7 +131,7 @@ class QueryMaker:
         def ordered(documents: Sequence[Document]) -> list[Document]:
             found = sorted(documents, key=lambda seen: (seen["firstStart"], seen["workflowId"]))
             for name, direction in reversed(keys):
-                found.sort(key=lambda seen: _ordinal(seen[name]), reverse=direction == "DESC")  # noqa: B023
+                found.sort(key=lambda seen: _ordinal(seen[name]), reverse=direction == "DESC")
             return found
 
         return "|".join(f"{name}:{direction}" for name, direction in keys), ordered
@@ -196,7 +197,7 @@ class QueryMaker:
         return self._ordered(field, str(value), value, lambda number: number, optional=False)
 
     def _ordered(
-        self, field: str, spelt: str, value: Any, ordinal: Callable[[Any], Any], *, optional: bool
+        self, field: str, spelt: str, value: object, ordinal: Callable[[Any], Any], *, optional: bool
     ) -> tuple[str, Meaning]:
         chance = self._random
         wanted = ordinal(value)
@@ -244,7 +245,7 @@ class QueryMaker:
         return word.lower() if self._random.random() < 0.2 else word
 
 
-def _ordinal(value: Any) -> Any:
+def _ordinal(value: Any) -> Any:  # noqa: ANN401 (text or a number)
     return value.encode() if isinstance(value, str) else value
 
 

@@ -1,6 +1,7 @@
-"""A process that projects an embedded log until it is killed: `python -m tests.streams.history.project_forever DIRECTORY`.
+"""A process that projects an embedded log until it is killed: its one argument is the directory.
 
-Holds no more than the composition. Says `open` on its standard output when the history is open, and `done` when all is written.
+Holds no more than the composition. Says `open` on its standard output when the history is open, and `done` when all
+is written.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ async def project(directory: Path) -> None:
         await store.wait_open(timeout_ms=30_000)
         print("open", flush=True)  # noqa: T201 (the parent waits for it)
         until = (await log.offsets(EVENTS, 0)).next
-        while (projector.position(0) or 0) < until:
+        while (projector.position(0) or 0) < until:  # noqa: ASYNC110 (the projection tells nobody but whoever asks)
             await asyncio.sleep(0.01)
         print("done", flush=True)  # noqa: T201 (likewise)
         running.cancel()

@@ -1,6 +1,7 @@
 """Running a projection in a test.
 
-Holds a context that projects the partitions of a log until it is left, and the waiting for it. Must not look into the projection.
+Holds a context that projects the partitions of a log until it is left, and the waiting for it. Must not look into the
+projection.
 """
 
 import asyncio
@@ -13,9 +14,6 @@ from streams.history.clients import StoreClient
 from streams.memory import MemoryLog
 from streams.ports import Log, NewRecord
 from streams.topics import EVENTS, engine_topics
-
-QUICKLY = {"linger_ms": 5, "linger_ms_max": 10}
-"""Settings under which a test does not wait for batches to fill."""
 
 
 @asynccontextmanager
@@ -56,6 +54,16 @@ async def wait_written(
             if (projector.position(partition) or 0) >= offset and set(found) == halted:
                 return
             await asyncio.sleep(0.002)
+
+
+async def forget_positions(store: HistoryStore) -> None:
+    """Let the next projection begin from the first record."""
+    await store.wait_open()
+
+    def forget(client: StoreClient) -> None:
+        client.execute("TRUNCATE TABLE projection_offsets")
+
+    await store._look_up(forget)  # noqa: SLF001 (likewise)
 
 
 async def all_rows(store: HistoryStore, query: str) -> list[tuple[object, ...]]:

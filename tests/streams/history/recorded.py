@@ -1,7 +1,7 @@
 """Logs for the tests of the history: real decisions of the real machine, on a clock that the test moves.
 
-Holds a writer of one partition and a seeded crowd of workflows. Must not know the history. Keeps the invariant that the same seed
-gives the same records, byte by byte.
+Holds a writer of one partition and a seeded crowd of workflows. Must not know the history. Keeps the invariant that
+the same seed gives the same records, byte by byte.
 """
 
 import random
@@ -21,7 +21,7 @@ from engine.commands import (
     TerminateWorkflow,
 )
 from engine.definitions import TaskDef, WorkflowDef, WorkflowTask
-from engine.ids import RefName, WorkflowId, task_id
+from engine.ids import RefName, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, open_tasks
 from engine.status import TaskStatus
@@ -69,7 +69,7 @@ TASK_DEFS = tuple(
 
 
 class RecordedPartition:
-    """One partition of `events`, written by its owner. Records are kept here; whoever wants a log appends them there."""
+    """One partition of `events`, written by its owner. The records are kept here; a test appends them to its log."""
 
     def __init__(self, *, partition: int = 0, partitions: int = 1, owner: str = "owner-1") -> None:
         self.partition = partition
@@ -145,7 +145,7 @@ class RecordedPartition:
 
 
 class Crowd:
-    """Workflows that live at random: they run, fail, are retried, paused, ended and restarted; some results come twice."""
+    """Workflows that live at random: they run, fail, are retried, paused and restarted; some results come twice."""
 
     def __init__(self, recorded: RecordedPartition, *, seed: int) -> None:
         self.recorded = recorded
@@ -160,6 +160,25 @@ class Crowd:
             # Days apart at times, so that rows fall into several months.
             self._at_ms += self._random.choice((1, 7, 250, 4_000, 60_000, 20_000_000))
             self.recorded.send(self._next_command(), at_ms=self._at_ms)
+
+    def start_with(
+        self,
+        *,
+        workflow_id: str,
+        correlation_id: str | None = None,
+        input: JsonObject | None = None,  # noqa: A002 (the command's word)
+    ) -> None:
+        """Start one workflow by hand."""
+        self._at_ms += 1
+        self.ids.append(workflow_id)
+        self.first_starts[workflow_id] = self._at_ms
+        command = StartWorkflow(
+            name="three_tasks",
+            workflow_id=WorkflowId(workflow_id),
+            correlation_id=correlation_id,
+            input=input,
+        )
+        self.recorded.send(command, at_ms=self._at_ms)
 
     def _next_command(self) -> Command:
         if not self.ids or self._random.random() < 0.15:
@@ -209,7 +228,7 @@ class Crowd:
     def _late_result(self, workflow_id: WorkflowId) -> Command:
         state = self.recorded.state(workflow_id)
         seqs = sorted(state.tasks)
-        seq = self._random.choice(seqs) if seqs else 1
+        seq = self._random.choice(seqs) if seqs else TaskSeq(1)
         return ReportTaskResult(
             workflow_instance_id=workflow_id,
             task_id=task_id(workflow_id, seq),

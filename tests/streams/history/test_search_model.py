@@ -14,16 +14,14 @@ from tests.streams.history.projecting import memory_log, projected, wait_written
 from tests.streams.history.recorded import Crowd, RecordedPartition
 
 
-
 def lived(seed: int, steps: int) -> tuple[RecordedPartition, list[Document]]:
     """Return a log of random lives and the documents that they are."""
     recorded = RecordedPartition()
     crowd = Crowd(recorded, seed=seed)
     crowd.live(steps)
     first_starts = crowd.first_starts
-    documents = [
-        {**document(recorded.state(name)), "firstStart": first_starts[name]}
-        for name in crowd.ids
+    documents: list[Document] = [
+        {**document(recorded.state(name)), "firstStart": first_starts[name]} for name in crowd.ids
     ]
     return recorded, documents
 

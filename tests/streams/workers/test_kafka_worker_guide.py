@@ -27,6 +27,11 @@ def programs() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
+def started(path: Path) -> subprocess.Popen[bytes]:
+    """Start a program."""
+    return subprocess.Popen([sys.executable, str(path)])
+
+
 def test_function_of_the_guide_is_a_task_function() -> None:
     """The first program of the page: it returns an output, and refuses what can never work."""
     names: dict[str, object] = {}
@@ -49,7 +54,7 @@ async def test_program_of_the_guide_is_a_whole_worker(kafka_broker: KafkaBroker,
     async with asyncio.timeout(100), KafkaLog(settings) as log, KafkaOutlet(settings) as outlet:
         await log.create_topics([TopicSpec(name=COMMANDS, partitions=PARTITIONS)])
         await outlet.send([OutletRecord(topic=task_topic("encode"), key=b"w9~1", value=msgspec.json.encode(TASK))])
-        worker = subprocess.Popen([sys.executable, str(path)])
+        worker = started(path)
         try:
             reader = log.reader(COMMANDS, partition_of(b"w9", PARTITIONS), from_offset=0)
             commands: list[Command] = []
