@@ -80,7 +80,7 @@ class ProjectedHistory:
 
 
 class NoHistory:
-    """A history that is not kept (`--no-history`): what has ended is forgotten, and searches say why they cannot answer."""
+    """A history that is not kept (`--no-history`): what has ended is forgotten, and searches say so."""
 
     @property
     def store(self) -> History:

@@ -12,7 +12,6 @@ Life of a machine:
    the machine is dead.
 """
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -28,12 +27,13 @@ from engine.definitions import TaskDef
 from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import InvariantViolated
 from engine.graph import Graph, Graphs
-from engine.ids import TaskSeq, WorkflowId, derived_workflow_id, is_workflow_id, task_id
+from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
 from engine.model import EndedTask, Task, WorkflowState
 from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.errors import Fenced
+from streams.partition.addressing import addressed
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
@@ -231,7 +231,7 @@ class PartitionMachine:
     def _decide_record(self, source: LogRecord, now_ms: int) -> Decided:
         try:
             command = _command_decoder.decode(source.value or b"")
-            command = self._addressed(command, source)
+            command = addressed(command, source, partition=self.partition, partitions=self._partitions)
         except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
             return self._parked(source, WorkflowId(""), "unreadable", f"not a command: {error}", now_ms)
         workflow_id = workflow_of(command) or WorkflowId("")
@@ -240,25 +240,6 @@ class PartitionMachine:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
             return Decided(record=msgspec.structs.replace(record, forwarded=home), state=None, source=source)
         return self._decide_command(command, workflow_id, source, now_ms)
-
-    def _addressed(self, command: Command, source: LogRecord) -> Command:
-        """Give a start its id: its own, else the record's key, else one derived from the record's place in the log."""
-        if isinstance(command, StartWorkflow) and command.workflow_id is None:
-            if source.key:
-                return msgspec.structs.replace(command, workflow_id=WorkflowId(source.key.decode()))
-            return msgspec.structs.replace(command, workflow_id=self._derived_id(source.offset), generated_id=True)
-        return command
-
-    def _derived_id(self, offset: int) -> WorkflowId:
-        """Return an id that belongs into this partition and that no other command derives."""
-        candidates = (
-            derived_workflow_id(f"command\0{self.partition}\0{offset}\0{attempt}") for attempt in itertools.count()
-        )
-        return next(
-            candidate
-            for candidate in candidates
-            if partition_of(candidate.encode(), self._partitions) == self.partition
-        )
 
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int

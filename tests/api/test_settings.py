@@ -62,3 +62,16 @@ def test_every_wrong_setting_is_named_by_its_flag() -> None:
         read_settings({"port": 70_000, "body_bytes_max": 1, "kafka": "no-port", "log_level": "loud"})
     for flag in ("--port", "--body-bytes-max", "--kafka", "--log-level"):
         assert flag in str(refused.value)
+
+
+def test_the_settings_page_has_one_heading_per_setting_with_its_default() -> None:
+    """Whoever reads the page can set every setting, and knows what holds if they do not."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text()
+    sections = page.split("\n## ")[1:]
+    flags = {f"`--{name.replace('_', '-')}`": field for name, field in ServeSettings.model_fields.items()}
+    assert [section.splitlines()[0] for section in sections] == list(flags)
+    for section, field in zip(sections, flags.values(), strict=True):
+        default = getattr(field.default, "value", field.default)
+        assert field.description is not None
+        assert field.description in section
+        assert f"Default: `{'none' if default is None else default}`" in section

@@ -1,7 +1,7 @@
 """The audit: what the log itself says, against what clients were told.
 
-Holds the reading of a whole `events` partition. Must not trust the server: it folds the records on its own. Keeps no opinion: every
-finding is a sentence in the returned list.
+Holds the reading of a whole `events` partition. Must not trust the server: it folds the records on its own. Keeps no
+opinion: every finding is a sentence in the returned list.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """A real server process for tests, to be killed and started again.
 
-Holds the process and its address. Must not hide a failure: a server that does not come up fails the test with its log. Keeps the
-invariant that nothing it started outlives the test.
+Holds the process and its address. Must not hide a failure: a server that does not come up fails the test with its log.
+Keeps the invariant that nothing it started outlives the test.
 """
 
 import asyncio

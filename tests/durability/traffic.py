@@ -1,7 +1,7 @@
 """Clients and workers that go on while the server is killed under them.
 
-Holds what they were told: which starts and which results were acknowledged. Must not give up: like real ones they ask again. Keeps
-the ledger that the audit is held against.
+Holds what they were told: which starts and which results were acknowledged. Must not give up: like real ones they ask
+again. Keeps the ledger that the audit is held against.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Traffic:
         """Wait until every acknowledged workflow has ended, and return them by id."""
         ended: dict[str, dict[str, object]] = {}
         async with aiohttp.ClientSession() as session:
-            while len(ended) < len(self.started):
+            while len(ended) < len(self.started):  # noqa: ASYNC110 - the server is another process: only asking tells
                 for workflow_id in self.started:
                     if workflow_id in ended:
                         continue

@@ -2,7 +2,9 @@
 
 import pytest
 
+from engine.ids import TaskSeq
 from engine.retry import DELAY_SECONDS_MAX, delay_ms
+from engine.status import TaskStatus
 from engine.testing import Scenario
 from tests.engine.building import attempts, started, task, task_def, workflow
 
@@ -80,7 +82,7 @@ def test_retry_is_a_new_attempt_with_a_new_number_and_a_fresh_input() -> None:
         task_def("a", retry_delay_seconds=5),
     )
     scenario.start()
-    scenario.report("a", "IN_PROGRESS", output={"half": 1})  # type: ignore[arg-type]
+    scenario.report("a", TaskStatus.IN_PROGRESS, output={"half": 1})
     scenario.skip("b", output={"n": 2})
     scenario.fail("a")
 
@@ -88,7 +90,7 @@ def test_retry_is_a_new_attempt_with_a_new_number_and_a_fresh_input() -> None:
     assert (spec.attempt, spec.retry_of, spec.input) == (1, 1, {"seen": 2})
     assert scenario.task("a").progress.output == {}
     assert spec.due_at_ms == scenario.now_ms + 5_000
-    assert spec.first_scheduled_at_ms == scenario.state.tasks[spec.retry_of].spec.at_ms
+    assert spec.first_scheduled_at_ms == scenario.state.tasks[TaskSeq(1)].spec.at_ms
 
 
 def test_retry_of_a_retry_remembers_the_first_scheduling() -> None:
