@@ -9,6 +9,8 @@ A decision is one record: its events are whole or absent. One that is larger tha
 """
 
 import hashlib
+import itertools
+import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
@@ -22,10 +24,14 @@ from engine.rejections import Rejected
 CHAIN_START: Final = ""
 """The hash of an empty partition."""
 NO_OFFSET: Final = -1
-PART_CHARS_MAX: Final = 400_000
-"""Of a part's text. JSON in JSON escapes quotes, and non-ASCII text takes up to four bytes: with room to spare below 1 MB."""
+PART_CHARS_MAX: Final = 200_000
+"""Of a part's text. A character takes up to four bytes, as in emoji, or two, where JSON in JSON escapes it: 800 kB at most."""
 RECORD_BYTES_MAX: Final = 900_000
 """Below the broker's default of 1 MiB, with room for the record's own frame."""
+DEPTH_MAX: Final = 300
+"""Objects and lists in one another, in a command and in a record. Decoders give up near 1,000, sooner where the stack is
+already deep, and a decision nests its command's payload a little deeper: what one owner wrote the next must be able to read.
+"""
 
 
 class OwnerClaimed(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="record", tag="owner_claimed"):
@@ -79,6 +85,10 @@ class DecisionPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 
 EventRecord: TypeAlias = OwnerClaimed | DecisionRecord | DecisionPart
 
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEP_OF_BRACKET: Final = bytes.maketrans(b"[{]}", b"\2\2\0\0")
+
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[EventRecord]] = msgspec.json.Decoder(EventRecord)
 _decision_decoder: Final = msgspec.json.Decoder(DecisionRecord)
@@ -96,6 +106,14 @@ def decode(value: bytes) -> EventRecord:
         msgspec.ValidationError, msgspec.DecodeError: the value is not one of ours.
     """
     return _decoder.decode(value)
+
+
+def nests_too_deep(value: bytes) -> bool:
+    """Tell whether JSON nests deeper than `DEPTH_MAX`. Costs nothing to speak of unless it has that many brackets."""
+    if value.count(b"{") + value.count(b"[") <= DEPTH_MAX:
+        return False
+    brackets = _STRING.sub(b"", value).translate(_STEP_OF_BRACKET, _NO_BRACKETS)
+    return max(itertools.accumulate(map(_step, brackets)), default=0) > DEPTH_MAX
 
 
 def chain_hash(previous: str, value: bytes) -> str:
@@ -123,3 +141,7 @@ def join_parts(parts: Iterable[DecisionPart]) -> bytes:
 def decode_decision(value: bytes) -> DecisionRecord:
     """Return the decision that joined parts hold."""
     return _decision_decoder.decode(value)
+
+
+def _step(bracket: int) -> int:
+    return bracket - 1

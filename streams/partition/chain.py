@@ -5,8 +5,8 @@ all readers believe the same records: those of the newest claim before them, bou
 
 The rule, record by record:
 1. a claim begins a new epoch (its own offset) and voids unfinished parts;
-2. a record that carries another epoch than the newest claim is a late word of an owner that lost the partition:
-   dropped;
+2. a record that carries an older epoch than the newest claim is a late word of an owner that lost the partition:
+   dropped; one that carries a newer epoch means that a claim has been lost: the log is corrupt;
 3. any other record must name the hash of what came before and the next sequence number, else the log is corrupt.
 """
 
@@ -41,6 +41,8 @@ class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 0
     owner: str = ""
     url: str = ""
+    at_ms: int = 0
+    """Of the newest decision: the next one is not of an earlier instant."""
 
 
 class Chain:
@@ -58,6 +60,7 @@ class Chain:
         self.partitions = position.partitions
         self.owner = position.owner
         self.url = position.url
+        self.at_ms = position.at_ms
         self._parts: list[DecisionPart] = []
 
     @property
@@ -73,6 +76,7 @@ class Chain:
             partitions=self.partitions,
             owner=self.owner,
             url=self.url,
+            at_ms=self.at_ms,
         )
 
     def read(self, record: LogRecord) -> DecisionRecord | OwnerClaimed | None:
@@ -90,8 +94,10 @@ class Chain:
         if isinstance(entry, OwnerClaimed):
             self._claimed(record, value, entry)
             return entry
-        if entry.epoch != self.epoch:
+        if entry.epoch < self.epoch:
             return None
+        if entry.epoch > self.epoch:
+            raise self._corrupt(record, f"it names a claim at offset {entry.epoch}, which is not in the log")
         if isinstance(entry, DecisionPart):
             return self._part(record, entry)
         if self._parts:
@@ -105,6 +111,7 @@ class Chain:
         if decision.command_offset > self.command_offset:
             self.command_offset = decision.command_offset
         self.effects_sent = max(self.effects_sent, decision.effects_sent)
+        self.at_ms = max(self.at_ms, decision.at_ms)
 
     def _claimed(self, record: LogRecord, value: bytes, claim: OwnerClaimed) -> None:
         if self.partitions not in {0, claim.partitions}:

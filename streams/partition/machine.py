@@ -35,16 +35,23 @@ from engine.status import WorkflowStatus
 from streams.errors import Fenced
 from streams.partition.addressing import addressed
 from streams.partition.chain import Chain, ChainPosition
+from streams.partition.intake import Unreadable, read_command
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, encode, parts_of
+from streams.records import (
+    DEPTH_MAX,
+    NO_OFFSET,
+    DecisionRecord,
+    OwnerClaimed,
+    encode,
+    nests_too_deep,
+    parts_of,
+)
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
-
-_command_decoder: Final = msgspec.json.Decoder(Command, strict=False)
 
 
 class PartitionMachine:
@@ -77,7 +84,6 @@ class PartitionMachine:
         self._restored: dict[WorkflowId, int] = {}
         self._undone: deque[DecisionRecord] = deque()
         self._in_flight: deque[Turn] = deque()
-        self._last_at_ms = 0
         self.effects_sent = 0
 
     # ---- recovery
@@ -107,7 +113,6 @@ class PartitionMachine:
             return entry
         self._refold(entry)
         self._undone.append(entry)
-        self._last_at_ms = max(self._last_at_ms, entry.at_ms)
         self._forget_done()
         return None
 
@@ -146,14 +151,13 @@ class PartitionMachine:
 
     def decide(self, commands: Sequence[LogRecord], now_ms: int) -> Turn | None:
         """Decide about commands, in order, and about the timers that are due; None if there is nothing to append."""
-        self._last_at_ms = now_ms = max(now_ms, self._last_at_ms)
+        now_ms = max(now_ms, self.chain.at_ms)
         records: list[NewRecord] = []
         decided: list[Decided] = []
         for source in commands:
             if source.offset > self.chain.command_offset:
                 self._append(self._decide_record(source, now_ms), records, decided)
-        for workflow_id, seq in self.timers.pop_due(now_ms, timers_max=TIMERS_PER_TURN_MAX):
-            self._fire(workflow_id, seq, now_ms, records, decided)
+        self._fire_due(now_ms, records, decided)
         if not records:
             return None
         turn = Turn(records=records, decided=decided, position=self.chain.position)
@@ -176,9 +180,7 @@ class PartitionMachine:
         self._in_flight.popleft()
         next_offset = first_offset + len(turn.records)
         self.chain.next_offset = next_offset
-        self.acknowledged_position = msgspec.structs.replace(
-            turn.position, next_offset=next_offset, epoch=self.chain.epoch
-        )
+        self.acknowledged_position = replace(turn.position, next_offset=next_offset, epoch=self.chain.epoch)
         outbox = Outbox(sequence=turn.position.sequence)
         for item in turn.decided:
             if item.source is not None:
@@ -221,48 +223,45 @@ class PartitionMachine:
         state = self.table.get(workflow_id)
         if state is None or not state.is_terminal:
             return
-        if not state.started.generated_id:
-            self.table.note_ended(workflow_id)
+        if not state.started.generated_id or state.started.parent is not None:
+            self.table.note_ended(workflow_id)  # somebody may start it again: a client, or a former owner of its parent
         self.table.drop(workflow_id)
         self.changed[workflow_id] = self.chain.sequence
 
     # ---- one command
 
     def _decide_record(self, source: LogRecord, now_ms: int) -> Decided:
-        try:
-            command = _command_decoder.decode(source.value or b"")
-            command = addressed(command, source, partition=self.partition, partitions=self._partitions)
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
-            return self._parked(source, WorkflowId(""), "unreadable", f"not a command: {error}", now_ms)
+        command = read_command(source, partitions=self._partitions)
+        if isinstance(command, Unreadable):
+            record = self._record(WorkflowId(""), "unreadable", now_ms, source)
+            return _decided(replace(record, parked=command.reason), None, source)
         workflow_id = workflow_of(command) or WorkflowId("")
         home = partition_of(workflow_id.encode(), self._partitions)
         if home != self.partition:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
-            return Decided(record=msgspec.structs.replace(record, forwarded=home), state=None, source=source)
+            return _decided(replace(record, forwarded=home), None, source)
         return self._decide_command(command, workflow_id, source, now_ms)
 
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
     ) -> Decided:
         state = self.table.get(workflow_id)
-        refusal = self._refusal(command, workflow_id, state)
+        record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         try:
-            outcome = refusal or decide(state, command, self._context(now_ms), self._graphs)
+            outcome = self._refusal(command, workflow_id, state) or decide(
+                state, command, self._context(now_ms), self._graphs
+            )
+            if isinstance(outcome, Rejected):
+                notice = notice_of_refusal(command, workflow_id, outcome)
+                return _decided(replace(record, rejection=outcome, commands=notice), state, source)
+            return _decided(replace(record, events=outcome.events), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
-            return self._parked(source, workflow_id, tag_of(command), why, now_ms, request_id=command.request_id or "")
-        record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
-        if isinstance(outcome, Rejected):
-            notice = notice_of_refusal(command, workflow_id, outcome)
-            return Decided(
-                record=msgspec.structs.replace(record, rejection=outcome, commands=notice), state=state, source=source
-            )
-        if outcome.events:
-            self.table.put(outcome.state)
-            record = msgspec.structs.replace(record, events=outcome.events)
-        return Decided(record=record, state=outcome.state, source=source)
+            refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
+            notice = notice_of_refusal(command, workflow_id, refusal)
+            return _decided(replace(record, parked=why, commands=notice), None, source)
 
     def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
         if not is_workflow_id(workflow_id):
@@ -273,17 +272,24 @@ class PartitionMachine:
             return Rejected(code=RejectionCode.WORKFLOW_EXISTS, reason=reason)
         return None
 
+    def _fire_due(self, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
+        """Fire what is due, earliest first and a bounded number; what is left stays due for the next turn."""
+        left = TIMERS_PER_TURN_MAX
+        while left and (due := self.timers.pop_due(now_ms, timers_max=left)):
+            left -= len(due)
+            for workflow_id, seq in due:
+                state = self.table.get(workflow_id)
+                if state is None:
+                    continue
+                if seq == WHOLE_WORKFLOW:
+                    self._stand(Outbox(), state)
+                else:
+                    self._fire(state, seq, now_ms, records, decided)
+
     def _fire(
-        self, workflow_id: WorkflowId, seq: TaskSeq, now_ms: int, records: list[NewRecord], decided: list[Decided]
+        self, state: WorkflowState, seq: TaskSeq, now_ms: int, records: list[NewRecord], decided: list[Decided]
     ) -> None:
-        state = self.table.get(workflow_id)
-        if state is None:
-            return
-        if seq == WHOLE_WORKFLOW:
-            self._stand(Outbox(), state)
-            for key in self.timers.pop_due(now_ms, timers_max=TIMERS_PER_TURN_MAX):
-                self._fire(*key, now_ms, records, decided)
-            return
+        workflow_id = state.workflow_id
         command = FireTimer(workflow_id=workflow_id, task_seq=seq)
         item = self._decide_command(command, workflow_id, None, now_ms)
         if item.record.events or item.record.parked:
@@ -313,27 +319,15 @@ class PartitionMachine:
             request_id=request_id,
         )
 
-    def _parked(
-        self,
-        source: LogRecord | None,
-        workflow_id: WorkflowId,
-        cause: str,
-        why: str,
-        now_ms: int,
-        *,
-        request_id: str = "",
-    ) -> Decided:
-        record = self._record(workflow_id, cause, now_ms, source, request_id=request_id)
-        return Decided(record=msgspec.structs.replace(record, parked=why), state=None, source=source)
-
     def _append(self, item: Decided, records: list[NewRecord], decided: list[Decided]) -> None:
-        value = encode(item.record)
-        self.chain.follow(value, item.record)
-        key = item.record.workflow_id.encode() or None
-        records.extend(NewRecord(key=key, value=part) for part in parts_of(value, epoch=self.chain.epoch))
+        record = item.record
+        self.chain.follow(item.value, record)
+        key = record.workflow_id.encode() or None
+        records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
-        if item.record.events:
-            self.changed[item.record.workflow_id] = item.record.sequence
+        if record.events and item.state is not None:
+            self.table.put(item.state)
+            self.changed[record.workflow_id] = record.sequence
 
     # ---- effects
 
@@ -385,3 +379,15 @@ class PartitionMachine:
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
             self._undone.popleft()
+
+
+def _decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+    """Return a decision that can be written and read again.
+
+    Raises:
+        NestsTooDeep: it could be written, but perhaps not be read.
+    """
+    value = encode(record)
+    if nests_too_deep(value):
+        raise NestsTooDeep(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+    return Decided(record=record, value=value, state=state, source=source)

@@ -100,5 +100,5 @@ class WorkflowTable:
 
     def _pack_oldest(self) -> None:
         """Pack a tenth at once: one at a time would make every decision pay for another workflow."""
-        for workflow_id in list(self._hot)[: self._hot_max // 10]:
+        for workflow_id in list(self._hot)[: max(1, self._hot_max // 10)]:
             self._packed[workflow_id] = pack(self._hot.pop(workflow_id))

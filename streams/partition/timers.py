@@ -36,13 +36,12 @@ class Timers:
             return
         self._due[key] = due_at_ms
         heapq.heappush(self._heap, (due_at_ms, workflow_id, seq))
-        if len(self._heap) > 2 * len(self._due) + _SLACK:
-            self._heap = [(due, *key) for key, due in self._due.items()]
-            heapq.heapify(self._heap)
+        self._shrink()
 
     def disarm(self, workflow_id: WorkflowId, seq: TaskSeq) -> None:
         """Forget a timer, if there is one."""
-        self._due.pop((workflow_id, seq), None)
+        if self._due.pop((workflow_id, seq), None) is not None:
+            self._shrink()
 
     def next_due_at_ms(self) -> int | None:
         """Return when the first timer is due, or None if none is armed."""
@@ -60,6 +59,12 @@ class Timers:
             del self._due[(workflow_id, seq)]
             due.append((workflow_id, seq))
         return due
+
+    def _shrink(self) -> None:
+        """Build the heap anew when most of it is stale: seldom enough to cost nothing per timer."""
+        if len(self._heap) > 2 * len(self._due) + _SLACK:
+            self._heap = [(due, *key) for key, due in self._due.items()]
+            heapq.heapify(self._heap)
 
     def _drop_stale(self) -> None:
         while self._heap:

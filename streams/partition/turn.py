@@ -37,9 +37,10 @@ class Outbox(msgspec.Struct, kw_only=True):
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision on its way into the log."""
+    """A decision on its way into the log. `value` is the record's JSON."""
 
     record: DecisionRecord
+    value: bytes
     state: WorkflowState | None
     source: LogRecord | None
 
@@ -65,8 +66,13 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 
 
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """Return the command that tells a parent of a child that cannot start: it must not wait for ever."""
+    """Return the command that tells a parent of a child that cannot start: it must not wait for ever.
+
+    A child that has run and ended has told its parent before: its start came a second time.
+    """
     if not isinstance(command, StartWorkflow) or command.parent is None:
+        return ()
+    if refusal.code is RejectionCode.WORKFLOW_EXISTS:
         return ()
     return (
         ReportChildEnd(
