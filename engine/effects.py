@@ -22,7 +22,7 @@ class DispatchTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetractTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Forget an attempt of a worker's task, wherever it was offered: it has ended."""
+    """Forget an attempt, wherever it was offered: it has ended."""
 
     seq: TaskSeq
 

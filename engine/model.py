@@ -78,7 +78,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
 
     `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name.
     `scopes` counts what is open per FORK and loop, and `open_count` in all. `missing` counts per open JOIN (by its
-    number) the awaited refs that have not ended for good, and `awaited` tells which JOINs have awaited a ref.
+    number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
     """

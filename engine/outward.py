@@ -41,6 +41,9 @@ from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open
 
 Effects: TypeAlias = tuple[Effect, ...]
 
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP})
+"""Who is told of a task by `DispatchTask`."""
+
 
 def effects_of(event: Event, state: WorkflowState) -> Effects:
     """Return what is to be done because of `event`, given the state after the whole decision that it is part of.
@@ -99,9 +102,8 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     if task is None:
         return ()
     spec = task.spec
-    if spec.dispatch == TO_WORKER:
-        return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
-    return (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    timer = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    return (*timer, RetractTask(seq=event.seq)) if spec.dispatch in _DISPATCHED else timer
 
 
 def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:

@@ -25,12 +25,13 @@ CHAIN_START: Final = ""
 """The hash of an empty partition."""
 NO_OFFSET: Final = -1
 PART_CHARS_MAX: Final = 200_000
-"""Of a part's text. A character takes up to four bytes, as in emoji, or two, where JSON in JSON escapes it: 800 kB at most."""
+"""Of a part's text. A character takes up to four bytes (emoji), or two where JSON in JSON escapes it: 800 kB in all."""
 RECORD_BYTES_MAX: Final = 900_000
 """Below the broker's default of 1 MiB, with room for the record's own frame."""
 DEPTH_MAX: Final = 300
-"""Objects and lists in one another, in a command and in a record. Decoders give up near 1,000, sooner where the stack is
-already deep, and a decision nests its command's payload a little deeper: what one owner wrote the next must be able to read.
+"""Objects and lists in one another, in a command and in a record. Decoders give up near 1,000, sooner where the stack
+is already deep, and a decision nests its command's payload a little deeper: what one owner wrote the next one must be
+able to read.
 """
 
 
@@ -117,7 +118,7 @@ def nests_too_deep(value: bytes) -> bool:
 
 
 def chain_hash(previous: str, value: bytes) -> str:
-    """Return the hash of a partition after one more record: 64 bits of BLAKE2b over its hash before and the (joined) JSON."""
+    """Return a partition's hash after one more record: 64 bits of BLAKE2b over the hash before and the whole JSON."""
     return hashlib.blake2b(value, digest_size=8, key=previous.encode()).hexdigest()
 
 

@@ -35,6 +35,7 @@ class Replies:
             future = self._waiting[request_id]
             if owner == partition and not future.done():
                 future.set_exception(OwnershipLost(f"partition {partition} left this process"))
+                future.exception()  # its caller may have gone; that is not a fault of its own
 
     def resolve(self, request_id: str, answer: Answer) -> None:
         """Tell the caller, if it is one of ours and still waits."""
@@ -46,17 +47,17 @@ class Replies:
         """Wait for the decision.
 
         Raises:
-            DecisionTimeout: it has not come in time.
+            DecisionTimeout: it has not come in time, or will be made by another process.
         """
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 return await self._waiting[request_id]
-        except (TimeoutError, OwnershipLost):
-            message = (
-                f"the command for workflow {workflow_id} is stored, but was not decided here within {timeout_ms} ms; "
-                f"it will be: ask for the workflow's state"
-            )
-            raise DecisionTimeout(message) from None
+        except TimeoutError:
+            why = f"was not decided within {timeout_ms} ms"
+        except OwnershipLost as lost:
+            why = f"was not decided here before {lost}"
+        message = f"the command for workflow {workflow_id} is stored, but {why}; it will be: ask for the workflow's state"
+        raise DecisionTimeout(message)
 
     def forget(self, request_id: str) -> None:
         """Stop waiting. Idempotent."""

@@ -22,6 +22,8 @@ from streams.errors import StreamsError
 REQUESTS_MAX: Final = 200
 """Requests under way at once; the others wait their turn."""
 REPORT_AGAIN_AFTER_S: Final = 1.0
+REASON_CHARS_MAX: Final = 2_000
+"""Of what an exception says: it may repeat a whole input."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +54,7 @@ class BuiltInRequests:
         self._commands = commands
         self._under_way: set[TaskId] = set()
         self._waiting: asyncio.Queue[tuple[TaskId, JsonObject]] = asyncio.Queue()
+        """Never more than the open HTTP tasks of this node's workflows: their states hold the same inputs already."""
 
     def begin(self, attempt: TaskId, task: OpenTask) -> None:
         """Queue a request, unless it is under way."""
@@ -69,27 +72,50 @@ class BuiltInRequests:
         while True:
             attempt, task_input = await self._waiting.get()
             try:
-                result = await self._worker.run(task_input, attempt_id=attempt)
-                await self._report(attempt, result)
+                await self._report(await self._result(attempt, task_input))
             finally:
                 self._under_way.discard(attempt)
 
-    async def _report(self, attempt: TaskId, result: RequestResult) -> None:
-        command = ReportTaskResult(
-            workflow_instance_id=WorkflowId(attempt.rpartition("~")[0]),
+    async def _result(self, attempt: TaskId, task_input: JsonObject) -> ReportTaskResult:
+        try:
+            result = await self._worker.run(task_input, attempt_id=attempt)
+        except Exception as error:  # noqa: BLE001 - one request must not end the node, nor leave its task open for ever
+            _log.exception("request_broke", task_id=attempt)
+            return _failed(attempt, f"the request could not be made: {type(error).__name__}: {error}")
+        return ReportTaskResult(
+            workflow_instance_id=_workflow_of(attempt),
             task_id=attempt,
             status=result.status,
             output_data=result.output,
             reason_for_incompletion=result.reason or None,
             worker_id=ENGINE_WORKER,
         )
+
+    async def _report(self, command: ReportTaskResult) -> None:
+        """Append a result, however long the log is away. One that the log does not take ends its task all the same."""
         while True:
             try:
                 await self._commands.append(command)
             except StreamsError as error:
                 if not error.retriable:
-                    _log.exception("request_result_refused", task_id=attempt)
-                    return
-                await asyncio.sleep(REPORT_AGAIN_AFTER_S)
+                    _log.warning("request_result_refused", task_id=command.task_id, reason=str(error))
+                    command = _failed(command.task_id, f"the result of the request cannot be stored: {error}")
+                else:
+                    await asyncio.sleep(REPORT_AGAIN_AFTER_S)
             else:
                 return
+
+
+def _failed(attempt: TaskId, reason: str) -> ReportTaskResult:
+    """Return the report of a request for which another attempt would come to the same."""
+    return ReportTaskResult(
+        workflow_instance_id=_workflow_of(attempt),
+        task_id=attempt,
+        status=TaskStatus.FAILED_WITH_TERMINAL_ERROR,
+        reason_for_incompletion=reason[:REASON_CHARS_MAX],
+        worker_id=ENGINE_WORKER,
+    )
+
+
+def _workflow_of(attempt: TaskId) -> WorkflowId:
+    return WorkflowId(attempt.rpartition("~")[0])

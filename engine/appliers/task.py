@@ -44,10 +44,11 @@ def scheduled(state: WorkflowState, event: TaskScheduled) -> WorkflowState:
     if event.opens_scope:
         scopes = scopes.set(event.ref, Scope(parent=event.scope, open_count=0))
     missing, awaited = state.missing, state.awaited
+    if event.retry_of is not None and _has_ended_for_good(state, event.ref):
+        missing = _counted_joins(state, event.ref, 1)  # somebody retries the workflow: what had come is missed again
     if event.join_on:
-        absent = [ref for ref in event.join_on if not _has_ended_for_good(state, ref)]
-        missing = missing.set(event.seq, len(absent))
-        for ref in absent:
+        missing = missing.set(event.seq, sum(not _has_ended_for_good(state, ref) for ref in event.join_on))
+        for ref in event.join_on:
             awaited = awaited.set(ref, (*awaited.get(ref, ()), event.seq))
     return replace(
         state,
@@ -132,11 +133,7 @@ def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
         child_id=before.child_id,
     )
     over = EndedTask(spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final)
-    missing = state.missing
-    if event.final and spec.ref in state.awaited:
-        for join in state.awaited[spec.ref]:
-            if join in missing:
-                missing = missing.set(join, missing[join] - 1)
+    missing = _counted_joins(state, spec.ref, -1) if event.final else state.missing
     if spec.seq in missing:
         missing = missing.delete(spec.seq)
     return replace(
@@ -183,6 +180,14 @@ def _counted(scopes: Map[RefName, Scope], innermost: RefName, change: int) -> Ma
         scopes = scopes.set(ref, Scope(parent=scope.parent, open_count=scope.open_count + change))
         ref = scope.parent
     return scopes
+
+
+def _counted_joins(state: WorkflowState, ref: RefName, change: int) -> Map[TaskSeq, int]:
+    missing = state.missing
+    for join in state.awaited.get(ref, ()):
+        if join in missing:
+            missing = missing.set(join, missing[join] + change)
+    return missing
 
 
 def _has_ended_for_good(state: WorkflowState, ref: RefName) -> bool:

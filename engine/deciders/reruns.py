@@ -38,7 +38,6 @@ def retry_workflow(state: WorkflowState, command: RetryWorkflow, context: Decide
         reason = f"workflow {state.workflow_id} is {state.status} and none of its tasks failed: nothing to retry"
         return Rejected(code=RejectionCode.NOTHING_TO_RETRY, reason=reason)
     draft.emit(WorkflowReopened(at_ms=context.now_ms))
-    failed.sort(key=lambda task: task.spec.type == "JOIN")  # JOINs last: they must see the others open
     for task in failed:
         again = Attempt(number=task.spec.attempt + 1, retry_of=task.spec.seq, first_scheduled_at_ms=context.now_ms)
         draft.enter(task.spec.node, again)

@@ -1,16 +1,18 @@
 """The poll queues of a node: tasks that wait for a REST poller.
 
-Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever
-polls is told through `on_claimed`, and the shell appends the claim. Keeps the invariants that a task is in a queue at
-most once, that it goes to one poller, and that among the tasks that wait the highest priority goes first, then the
-oldest.
+Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever polls is told
+through `claim`, and the shell appends the claim. Keeps the invariants that a task is in a queue at most once, that it goes to one
+poller, and that among the tasks a poller may take the highest priority goes first, then the oldest.
+
+How much waits here is bounded by what is open: a queue holds a task's id, not its content, and only of tasks that the states of this
+node's workflows (or the feed of a topic, with its own bound) hold already.
 """
 
 import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,12 +21,21 @@ from engine.json_value import JsonObject
 from streams.dispatch.affinity import SEEN_LATELY_MS, partition_of_key, winner
 from streams.task_wire import claimed
 
-POLL_RECORDS_MAX: Final = 10_000
-"""Workers that are remembered for `polldata`, over all queues."""
+POLL_RECORDS_MAX: Final = 1_000
+"""Workers that are remembered per queue: for `polldata`, and to share out partitions."""
+QUEUES_MAX: Final = 5_000
+"""Queues that exist only because somebody asked for their type. Beyond it, those where nobody waits for nothing are forgotten."""
+ANYBODY: Final = -1
+"""The partition of tasks without a key: every worker may take them."""
+_SLACK: Final = 256
+"""Stale entries that a heap may hold over half of it before it is built anew."""
 
 
 class QueuedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that may be handed out. `render` gives its JSON at that moment, or None if it is moot by then."""
+    """A task that may be handed out. `render` gives its JSON at that moment, or None if it is moot by then.
+
+    `on_claimed` is called when the claim of whoever took the task is durable.
+    """
 
     task_id: TaskId
     task_type: str
@@ -33,6 +44,11 @@ class QueuedTask(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     key: str | None = None
     partitions: int = 1
+    on_claimed: Callable[[], None] | None = None
+
+
+_Entry: TypeAlias = tuple[int, int, QueuedTask]
+"""Priority, negated, and the number of the offer: the smallest goes first. The number is what makes an entry valid."""
 
 
 class _Waiter(msgspec.Struct, kw_only=True, eq=False):
@@ -44,52 +60,100 @@ class _Queue:
     """The tasks of one type and domain, and who waits for them."""
 
     def __init__(self) -> None:
-        self.heaps: dict[int, list[tuple[int, int, QueuedTask]]] = {}
+        self.heaps: dict[int, list[_Entry]] = {}
+        self.offers: dict[TaskId, int] = {}
+        """The tasks that wait, with the number of their offer."""
         self.waiters: deque[_Waiter] = deque()
         self.workers: dict[str, int] = {}
-        """When each worker polled last, epoch ms."""
+        """When each worker polled last, epoch ms; the newest comes last."""
         self.partitions = 1
+        self._entries = 0
 
-    def __len__(self) -> int:
-        return sum(map(len, self.heaps.values()))
+    def push(self, partition: int, number: int, task: QueuedTask) -> None:
+        self.offers[task.task_id] = number
+        heapq.heappush(self.heaps.setdefault(partition, []), (-task.priority, number, task))
+        self._entries += 1
+
+    def pop(self, partitions: list[int]) -> QueuedTask | None:
+        """Take the first task of these partitions; None if all of them are empty."""
+        heads = [(entry[:2], partition) for partition in partitions if (entry := self._head(partition)) is not None]
+        if not heads:
+            return None
+        task = heapq.heappop(self.heaps[min(heads)[1]])[2]
+        self._entries -= 1
+        del self.offers[task.task_id]
+        return task
+
+    def retract(self, task_id: TaskId) -> None:
+        """Make a task's entry stale: it is skipped later, or dropped when most entries are."""
+        if self.offers.pop(task_id, None) is not None and self._entries > 2 * len(self.offers) + _SLACK:
+            for partition, heap in self.heaps.items():
+                self.heaps[partition] = [entry for entry in heap if self._is_valid(entry)]
+                heapq.heapify(self.heaps[partition])
+            self._entries = len(self.offers)
+
+    def clear(self) -> None:
+        self.heaps.clear()
+        self.offers.clear()
+        self._entries = 0
 
     def partitions_of(self, worker_id: str, now_ms: int) -> list[int]:
         """Return the non-empty partitions that a worker may take from."""
         filled = [partition for partition, heap in self.heaps.items() if heap]
         if self.partitions == 1 or not filled:
             return filled
-        lately = [worker for worker, at_ms in self.workers.items() if now_ms - at_ms <= SEEN_LATELY_MS]
-        return [partition for partition in filled if winner(partition, lately) == worker_id]
+        lately = self._workers_seen_lately(now_ms)
+        return [partition for partition in filled if partition == ANYBODY or winner(partition, lately) == worker_id]
+
+    def _workers_seen_lately(self, now_ms: int) -> list[str]:
+        lately: list[str] = []
+        for worker, at_ms in reversed(self.workers.items()):
+            if now_ms - at_ms > SEEN_LATELY_MS:
+                break
+            lately.append(worker)
+        return lately
+
+    def _head(self, partition: int) -> _Entry | None:
+        heap = self.heaps[partition]
+        while heap and not self._is_valid(heap[0]):
+            heapq.heappop(heap)
+            self._entries -= 1
+        return heap[0] if heap else None
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        return self.offers.get(entry[2].task_id) == entry[1]
 
 
 class PollQueues:
     """The queues of one node. One event loop, no locks."""
 
-    def __init__(self, *, now_ms: Callable[[], int], on_claimed: Callable[[TaskId, str, int], None]) -> None:
-        """Begin empty. `on_claimed(task_id, worker_id, at_ms)` is called, without waiting, for each task handed out."""
+    def __init__(self, *, now_ms: Callable[[], int], claim: Callable[[QueuedTask, str, int], None]) -> None:
+        """Begin empty. `claim(task, worker_id, at_ms)` is called, without waiting, for each task handed out."""
         self._now_ms = now_ms
-        self._on_claimed = on_claimed
+        self._claim = claim
         self._queues: dict[tuple[str, str], _Queue] = {}
-        self._queued: set[TaskId] = set()
-        self._order = 0
+        self._queue_of: dict[TaskId, _Queue] = {}
+        self._offers = 0
 
     def offer(self, task: QueuedTask) -> None:
         """Queue a task, or hand it to a poller that waits. A task that is queued already is not queued again."""
-        if task.task_id in self._queued:
+        if task.task_id in self._queue_of:
             return
         queue = self._queue(task.task_type, task.domain)
-        partition = 0
+        partition = ANYBODY
         if task.key is not None and task.partitions > 1:
             queue.partitions = max(queue.partitions, task.partitions)
             partition = partition_of_key(task.key, task.partitions)
-        self._order += 1
-        self._queued.add(task.task_id)
-        heapq.heappush(queue.heaps.setdefault(partition, []), (-task.priority, self._order, task))
-        self._wake(queue, 1 if queue.partitions == 1 else len(queue.waiters))
+        self._offers += 1
+        self._queue_of[task.task_id] = queue
+        queue.push(partition, self._offers, task)
+        self._wake(queue, 1 if partition == ANYBODY else len(queue.waiters))
 
     def retract(self, task_id: TaskId) -> None:
-        """Let a task that has ended otherwise not be handed out. Costs nothing: its place in the heap is skipped later."""
-        self._queued.discard(task_id)
+        """Let a task that has ended otherwise not be handed out."""
+        queue = self._queue_of.pop(task_id, None)
+        if queue is not None:
+            queue.retract(task_id)
 
     async def poll(
         self, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int, here: bool = True
@@ -123,7 +187,7 @@ class PollQueues:
 
     def sizes(self) -> dict[str, int]:
         """Return how many tasks wait per queue, named `[domain:]type`."""
-        return {_name(*key): self._live(queue) for key, queue in self._queues.items()}
+        return {_name(*key): len(queue.offers) for key, queue in self._queues.items()}
 
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """Return who polled last and when, as Conductor's PollData."""
@@ -140,30 +204,28 @@ class PollQueues:
 
     def clear(self) -> None:
         """Forget every task; the pollers stay."""
-        self._queued.clear()
+        self._queue_of.clear()
         for queue in self._queues.values():
-            queue.heaps.clear()
+            queue.clear()
 
     def _take(self, queue: _Queue, worker_id: str, count: int) -> list[JsonObject]:
         now_ms = self._now_ms()
+        partitions = queue.partitions_of(worker_id, now_ms)
         taken: list[JsonObject] = []
-        for partition in sorted(queue.partitions_of(worker_id, now_ms), key=lambda number: queue.heaps[number][0][:2]):
-            heap = queue.heaps[partition]
-            while heap and len(taken) < count:
-                task = heapq.heappop(heap)[2]
-                if task.task_id not in self._queued:
-                    continue
-                self._queued.discard(task.task_id)
-                rendered = task.render()
-                if rendered is not None:
-                    taken.append(claimed(rendered, worker_id, now_ms))
-                    self._on_claimed(task.task_id, worker_id, now_ms)
+        while len(taken) < count and (task := queue.pop(partitions)) is not None:
+            del self._queue_of[task.task_id]
+            rendered = task.render()
+            if rendered is not None:
+                taken.append(claimed(rendered, worker_id, now_ms))
+                self._claim(task, worker_id, now_ms)
         return taken
 
     def _queue(self, task_type: str, domain: str) -> _Queue:
         key = (task_type, domain)
         queue = self._queues.get(key)
         if queue is None:
+            if len(self._queues) >= QUEUES_MAX:
+                self._queues = {key: held for key, held in self._queues.items() if held.offers or held.waiters}
             queue = self._queues[key] = _Queue()
         return queue
 
@@ -172,9 +234,6 @@ class PollQueues:
         queue.workers[worker_id] = self._now_ms()
         if len(queue.workers) > POLL_RECORDS_MAX:
             del queue.workers[next(iter(queue.workers))]
-
-    def _live(self, queue: _Queue) -> int:
-        return sum(1 for heap in queue.heaps.values() for item in heap if item[2].task_id in self._queued)
 
     @staticmethod
     def _wake(queue: _Queue, pollers: int) -> None:

@@ -37,6 +37,8 @@ READ_WAIT_MS: Final = 1_000
 EVENTS_PER_STEP: Final = 200
 STEP_SECONDS: Final = 0.001
 """How long the projection keeps the event loop at a time; decisions are made on the same one."""
+POSITION_EVERY_MS: Final = 2_000
+"""Between two positions of small batches. What a crash repeats at most, and only in work: the rows are the same."""
 WRITING_SHARE_MAX: Final = 0.05
 """Of the time, while batches are not full: a batch of a few rows takes 20 to 40 ms of a core, whatever it holds."""
 RETRY_MS_MIN: Final = 100
@@ -80,6 +82,8 @@ class Projector:
         self._write_seconds = 0.0
         self._positions: dict[int, int] = {}
         self._halted: dict[int, str] = {}
+        self._reached: dict[int, ChainPosition] = {}
+        self._recorded_at = 0.0
         self._step_began = 0.0
 
     def follow(self, partition: int) -> None:
@@ -249,7 +253,7 @@ class Projector:
                 events=batch.events,
                 tasks=await self._gathered(batch.task_rows()),
                 executions=await self._gathered(batch.execution_rows()),
-                chains=batch.chains,
+                chains=self._positions_due(batch),
             )
             await self._retried(partial(self._store.write, rows), "history_unavailable")
             self._write_began, self._write_seconds = began, time.monotonic() - began
@@ -260,6 +264,19 @@ class Projector:
             self._store.announce(
                 (workflow_id, touched.state.version) for workflow_id, touched in batch.workflows.items()
             )
+
+    def _positions_due(self, batch: Batch) -> dict[int, ChainPosition]:
+        """Return the positions to write with a batch: all that were reached since some were written, or none yet.
+
+        A position costs an insert like any other table, and one that is a little old only repeats rows.
+        """
+        self._reached.update(batch.chains)
+        now = time.monotonic()
+        if batch.row_count < self._settings.rows_max and (now - self._recorded_at) * 1_000 < POSITION_EVERY_MS:
+            return {}
+        self._recorded_at = now
+        due, self._reached = self._reached, {}
+        return due
 
     def _linger_ms(self) -> float:
         """Return how long the pending batch waits for more: so long that writing takes a small share of the time."""

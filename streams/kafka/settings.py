@@ -13,6 +13,8 @@ from aiokafka.helpers import create_ssl_context
 BATCH_FRAME_BYTES: Final = 1_024
 """Room for what Kafka adds to the key and value of a batch's only record: 61 bytes of batch, some 30 of record."""
 
+_BUSY_MS_MAX: Final = 24 * 3_600_000
+"""How long a member may go without reading. Whether it is alive is what its heartbeats say."""
 _JOIN_GRACE_MS: Final = 5_000
 
 
@@ -96,4 +98,6 @@ def member_arguments(
         "partition_assignment_strategy": tuple(assignors),
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
+        # A member whose workers are all busy reads nothing for as long as they take, and is alive all the same.
+        "max_poll_interval_ms": _BUSY_MS_MAX,
     }

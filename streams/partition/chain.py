@@ -10,6 +10,8 @@ The rule, record by record:
 3. any other record must name the hash of what came before and the next sequence number, else the log is corrupt.
 """
 
+from typing import Final
+
 import msgspec
 
 from streams.errors import LogCorrupt
@@ -26,7 +28,7 @@ from streams.records import (
     join_parts,
 )
 
-NO_EPOCH = -1
+NO_EPOCH: Final = -1
 
 
 class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +47,13 @@ class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
     """Of the newest decision: the next one is not of an earlier instant."""
 
 
+AT_THE_START: Final = ChainPosition()
+
+
 class Chain:
     """A cursor of belief over one partition. Feed it every record in offset order."""
 
-    def __init__(self, partition: int, position: ChainPosition = ChainPosition()) -> None:
+    def __init__(self, partition: int, position: ChainPosition = AT_THE_START) -> None:
         """Begin at the start of the partition, or where an earlier reader stood."""
         self.partition = partition
         self.next_offset = position.next_offset
@@ -108,8 +113,7 @@ class Chain:
         """Note a decision that this process is itself about to append: the owner's side of `read`."""
         self.hash = chain_hash(self.hash, value)
         self.sequence = decision.sequence
-        if decision.command_offset > self.command_offset:
-            self.command_offset = decision.command_offset
+        self.command_offset = max(self.command_offset, decision.command_offset)
         self.effects_sent = max(self.effects_sent, decision.effects_sent)
         self.at_ms = max(self.at_ms, decision.at_ms)
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from engine.applier import apply
 from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
@@ -33,7 +33,6 @@ from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.errors import Fenced
-from streams.partition.addressing import addressed
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.intake import Unreadable, read_command
 from streams.partition.table import WorkflowTable
@@ -95,7 +94,7 @@ class PartitionMachine:
         self.effects_sent = position.effects_sent
 
     def restore_workflow(self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int) -> None:
-        """Hold a workflow from a snapshot that reflects decisions up to `sequence` and whose first timer is `due_at_ms`."""
+        """Hold a workflow as a snapshot has it: after decision `sequence`, its first timer due at `due_at_ms`."""
         self.table.put_packed(workflow_id, packed)
         self._restored[workflow_id] = sequence
         if due_at_ms:
@@ -231,7 +230,7 @@ class PartitionMachine:
     # ---- one command
 
     def _decide_record(self, source: LogRecord, now_ms: int) -> Decided:
-        command = read_command(source, partitions=self._partitions)
+        command = read_command(source, partition=self.partition, partitions=self._partitions)
         if isinstance(command, Unreadable):
             record = self._record(WorkflowId(""), "unreadable", now_ms, source)
             return _decided(replace(record, parked=command.reason), None, source)
@@ -341,10 +340,9 @@ class PartitionMachine:
 
     def _stand(self, outbox: Outbox, state: WorkflowState) -> None:
         for effect in standing_effects(state):
-            if isinstance(effect, DispatchTask) and self._durable_queues:
-                if state.tasks[effect.seq].spec.dispatch == "worker":
-                    continue
-            self._perform(outbox, state, effect)
+            is_queued = isinstance(effect, DispatchTask) and state.tasks[effect.seq].spec.dispatch == "worker"
+            if not (is_queued and self._durable_queues):
+                self._perform(outbox, state, effect)
 
     def _perform(self, outbox: Outbox, state: WorkflowState, effect: Effect) -> None:
         match effect:
@@ -382,12 +380,12 @@ class PartitionMachine:
 
 
 def _decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
-    """Return a decision that can be written and read again.
+    """Return a decision with its JSON.
 
     Raises:
-        NestsTooDeep: it could be written, but perhaps not be read.
+        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
     """
     value = encode(record)
     if nests_too_deep(value):
-        raise NestsTooDeep(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
     return Decided(record=record, value=value, state=state, source=source)

@@ -76,7 +76,7 @@ def test_retry_revives_nested_forks() -> None:
     )
     scenario.fail("x", terminal=True)
     scenario.retry()
-    assert scenario.open_refs() == ["b", "x", "y", "j_outer", "j_inner"]
+    assert scenario.open_refs() == ["b", "j_outer", "x", "y", "j_inner"]
     for ref in ("b", "x", "y", "z"):
         scenario.complete(ref)
     assert scenario.open_refs() == ["after"]
@@ -151,13 +151,14 @@ def test_retry_keeps_the_case_that_a_switch_chose() -> None:
 
 def test_retry_begins_what_the_end_of_the_workflow_kept_from_beginning() -> None:
     """A branch that was never entered, because another ended the workflow in the same decision, is entered now."""
-    scenario = started(
-        fork("f", [task("s", "WAIT", input_parameters={"duration": "never"})], [task("b")]), join("j"), task("after")
-    )
+    scenario = started(fork("f", [sub_workflow("s", "later")], [task("b")]), join("j"), task("after"))
     assert scenario.statuses() == {"f": "COMPLETED", "s": "FAILED_WITH_TERMINAL_ERROR"}
+    scenario.shelf.add(workflow(task("x"), name="later"))
     scenario.retry()
-    assert scenario.statuses() == {"f": "COMPLETED", "s": "FAILED_WITH_TERMINAL_ERROR"}
-    assert attempts(scenario, "s") == [(0, "FAILED_WITH_TERMINAL_ERROR"), (1, "FAILED_WITH_TERMINAL_ERROR")]
+    assert scenario.open_refs() == ["s", "b", "j"]
+    scenario.end_child("s")
+    scenario.complete("b")
+    assert scenario.open_refs() == ["after"]
 
 
 def test_retry_goes_on_behind_a_success_that_a_failure_overtook() -> None:

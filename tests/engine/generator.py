@@ -1,0 +1,192 @@
+"""Random workflow definitions that a registration would accept, and the task definitions that go with them.
+
+Holds the generator only; `driver.py` runs what it makes. Must not draw from anything but the `Random` that it is
+given, so that a seed names a definition for ever. Keeps the invariant that a definition is valid: `validate_workflow`
+has no objection.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+import msgspec
+
+from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
+from engine.json_value import JsonObject, JsonValue
+from engine.validation import validate_workflow
+from tests.engine.building import fork, join, switch, task, task_def, workflow
+
+NESTING_MAX: Final = 4
+TASKS_MAX: Final = 60
+BRANCHES_MAX: Final = 8
+
+CHILD: Final = workflow(task("inside"), name="child", version=2)
+
+
+class Generated(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow definition and what else must be registered for it."""
+
+    definition: WorkflowDef
+    others: tuple[WorkflowDef | TaskDef, ...]
+    workflow_input: JsonObject
+
+
+def generate(random: Random) -> Generated:
+    """Return a valid random definition; most have between five and sixty tasks."""
+    while True:
+        generated = _Generator(random).generate()
+        if not validate_workflow(generated.definition):
+            return generated
+
+
+class _Generator:
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._refs: list[str] = []
+
+    def generate(self) -> Generated:
+        random = self._random
+        tasks = self._list(depth=0, length_min=3, length_max=9)
+        definition = workflow(
+            *tasks,
+            output_parameters={"out": self._value()} if random.random() < 0.3 else {},
+            variables={"v": 0},
+            timeout_seconds=random.choice([0, 0, 0, 40, 400]),
+            timeout_policy=random.choice(["TIME_OUT_WF", "ALERT_ONLY"]),
+            restartable=random.random() < 0.9,
+        )
+        definitions = [self._task_def(ref) for ref in self._refs if random.random() < 0.5]
+        return Generated(
+            definition=definition,
+            others=(CHILD, *definitions),
+            workflow_input={"way": random.choice("xyz"), "name": random.choice(["r1", "NOOP", "WAIT", "made_up"])},
+        )
+
+    def _ref(self) -> str:
+        ref = f"r{len(self._refs)}"
+        self._refs.append(ref)
+        return ref
+
+    def _list(self, *, depth: int, length_min: int = 0, length_max: int = 3) -> list[WorkflowTask]:
+        tasks: list[WorkflowTask] = []
+        for _ in range(self._random.randint(length_min, length_max)):
+            if len(self._refs) >= TASKS_MAX:
+                break
+            tasks.extend(self._some_task(depth))
+        return tasks
+
+    def _some_task(self, depth: int) -> list[WorkflowTask]:
+        random = self._random
+        nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision]
+        flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
+        if depth < NESTING_MAX and random.random() < 0.45:
+            return random.choice(nested)(depth + 1)
+        if random.random() < 0.4:
+            return [random.choice(flat)()]
+        return [task(self._ref(), **self._fields())]
+
+    # ---- what holds other tasks
+
+    def _fork(self, depth: int) -> list[WorkflowTask]:
+        random = self._random
+        ref = self._ref()
+        before = list(self._refs)
+        branches = [self._list(depth=depth) for _ in range(random.randint(1, random.choice([2, 3, 8])))]
+        inside = self._refs[len(before) :]
+        forked = fork(ref, *branches)
+        if not any(branches):
+            forked = fork(ref, [task(self._ref())])
+        awaited: list[str] = []
+        if inside and random.random() < 0.5:
+            awaited = random.sample(inside, random.randint(1, len(inside)))
+        if random.random() < 0.1 and before:
+            awaited = [*awaited, random.choice(before)]  # outside of the FORK: often still running, if it is a branch's
+        joined = join(self._ref(), *dict.fromkeys(awaited), **self._tolerance())
+        if awaited and random.random() < 0.2:
+            rest = [name for name in inside if name not in awaited]
+            return [forked, joined, task(self._ref()), join(self._ref(), *rest[:2])]
+        return [forked, joined]
+
+    def _switch(self, depth: int) -> list[WorkflowTask]:
+        ref = self._ref()
+        cases = {case: self._list(depth=depth) for case in self._random.sample("xyz", 2)}
+        default = self._list(depth=depth)
+        return [switch(ref, self._way(), cases, default, **self._tolerance())]
+
+    def _decision(self, depth: int) -> list[WorkflowTask]:
+        ref = self._ref()
+        cases = {case: tuple(self._list(depth=depth)) for case in self._random.sample("xyz", 2)}
+        given = {"way": self._way()}
+        return [task(ref, "DECISION", case_value_param="way", input_parameters=given, decision_cases=cases)]
+
+    # ---- what does not
+
+    def _dynamic(self) -> WorkflowTask:
+        given = {"which": "${workflow.input.name}", "duration": "3 seconds"}
+        return task(self._ref(), "DYNAMIC", dynamic_task_name_param="which", input_parameters=given)
+
+    def _http(self) -> WorkflowTask:
+        given = {"http_request": {"uri": "http://localhost/", "method": "GET"}}
+        fields = {**self._fields(), "input_parameters": given, "async_complete": self._random.random() < 0.3}
+        return task(self._ref(), "HTTP", **fields)
+
+    def _sub_workflow(self) -> WorkflowTask:
+        parameters = SubWorkflowParams(name="child", priority=self._random.choice([None, 3]))
+        return task(self._ref(), "SUB_WORKFLOW", sub_workflow_param=parameters, **self._fields())
+
+    def _wait(self) -> WorkflowTask:
+        random = self._random
+        if random.random() < 0.3:
+            return task(self._ref(), "HUMAN", **self._fields())
+        given: JsonObject = random.choice(
+            [{}, {"duration": "2 seconds"}, {"duration": "1 minute"}, {"until": "1970-01-01 00:17"}]
+        )
+        return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
+
+    def _own(self) -> WorkflowTask:
+        """Return a task that the engine does at once."""
+        random = self._random
+        kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
+        if kind == "TERMINATE":
+            status = random.choice(["COMPLETED", "FAILED", "TERMINATED"])
+            given = {"terminationStatus": status, "workflowOutput": self._value()}
+            return task(self._ref(), "TERMINATE", input_parameters=given)
+        return task(self._ref(), kind, input_parameters={"v": self._value()}, **self._tolerance())
+
+    # ---- fields
+
+    def _fields(self) -> dict[str, object]:
+        random = self._random
+        fields: dict[str, object] = {"input_parameters": {"x": self._value()}, **self._tolerance()}
+        if random.random() < 0.1:
+            fields["start_delay"] = random.randint(1, 20)
+        if random.random() < 0.2:
+            fields["retry_count"] = random.randint(0, 2)
+        return fields
+
+    def _tolerance(self) -> dict[str, bool]:
+        return {name: True for name in ("optional", "permissive") if self._random.random() < 0.15}
+
+    def _value(self) -> JsonValue:
+        random = self._random
+        earlier = random.choice(self._refs) if self._refs else "workflow"
+        return random.choice([1, None, "${workflow.variables.v}", "${workflow.input.way}", f"${{{earlier}.output.n}}"])
+
+    def _way(self) -> JsonValue:
+        earlier = self._random.choice(self._refs)
+        return self._random.choice(["x", "y", "${workflow.input.way}", f"${{{earlier}.output.way}}"])
+
+    def _task_def(self, name: str) -> TaskDef:
+        random = self._random
+        return task_def(
+            name,
+            retry_count=random.randint(0, 3),
+            retry_logic=random.choice(["FIXED", "LINEAR_BACKOFF", "EXPONENTIAL_BACKOFF"]),
+            retry_delay_seconds=random.choice([0, 0, 1, 10]),
+            backoff_jitter_ms=random.choice([0, 500]),
+            timeout_policy=random.choice(["RETRY", "TIME_OUT_WF", "ALERT_ONLY"]),
+            timeout_seconds=random.choice([0, 0, 30]),
+            response_timeout_seconds=random.choice([5, 20, 3600]),
+            poll_timeout_seconds=random.choice([None, None, 15]),
+            total_timeout_seconds=random.choice([0, 0, 60]),
+        )
