@@ -1,7 +1,7 @@
 """A kit for tests of workflows and of the engine: given this, when that, then so.
 
-Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told, and `Shelf`, a
-registry in memory. No server, no waiting. Must not know any test framework. Keeps the invariants that after every
+Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told. No server, no
+waiting. Must not know any test framework. Keeps the invariants that after every
 command the live state equals the fold of all events, and that every change of a status is one that `engine.status`
 allows.
 
@@ -33,64 +33,24 @@ from engine.commands import (
 from engine.context import DecideContext, EngineLimits
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
-from engine.definitions import TaskDef, WorkflowDef, definition_hash
+from engine.definitions import TaskDef, WorkflowDef
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
 from engine.graph import Graphs
-from engine.ids import DefinitionHash, RefName, TaskId, TaskSeq, WorkflowId, task_id
+from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
 from engine.rejections import Accepted, Decision, Rejected
+from engine.shelf import Shelf
 from engine.status import TASK_TRANSITIONS, WORKFLOW_TRANSITIONS, TaskStatus, WorkflowStatus
+
+__all__ = ["Scenario", "ScenarioBroken", "Shelf", "illegal_change", "refusal"]
 
 
 class ScenarioBroken(EngineError):
     """A scenario asks for something that is not there. The message says what is."""
-
-
-class Shelf:
-    """Definitions in memory: a `DefinitionSource`."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._workflows: dict[str, dict[int, DefinitionHash]] = {}
-        self._tasks: dict[str, DefinitionHash] = {}
-        self._workflow_at: dict[DefinitionHash, WorkflowDef] = {}
-        self._task_at: dict[DefinitionHash, TaskDef] = {}
-
-    def add(self, *definitions: WorkflowDef | TaskDef) -> None:
-        """Register definitions; the same name and version again replaces."""
-        for definition in definitions:
-            content = definition_hash(definition)
-            if isinstance(definition, WorkflowDef):
-                self._workflow_at[content] = definition
-                self._workflows.setdefault(definition.name, {})[definition.version] = content
-            else:
-                self._task_at[content] = definition
-                self._tasks[definition.name] = content
-
-    def find_workflow(self, name: str, version: int | None) -> tuple[DefinitionHash, WorkflowDef] | None:
-        """Return a registered workflow definition, the newest version if None is asked for."""
-        versions = self._workflows.get(name)
-        if not versions:
-            return None
-        content = versions.get(max(versions) if version is None else version)
-        return None if content is None else (content, self._workflow_at[content])
-
-    def workflow_at(self, definition_hash: DefinitionHash) -> WorkflowDef | None:
-        """Return the workflow definition with this content."""
-        return self._workflow_at.get(definition_hash)
-
-    def find_task(self, name: str) -> tuple[DefinitionHash, TaskDef] | None:
-        """Return the registered definition of a task."""
-        content = self._tasks.get(name)
-        return None if content is None else (content, self._task_at[content])
-
-    def task_at(self, definition_hash: DefinitionHash) -> TaskDef | None:
-        """Return the task definition with this content."""
-        return self._task_at.get(definition_hash)
 
 
 class Scenario:

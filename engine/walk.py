@@ -40,10 +40,12 @@ def settle(draft: Draft) -> None:
             return
 
 
-def notice_open_joins(draft: Draft) -> None:
-    """Look at every open JOIN again. Costs the length of the workflow: for resuming only."""
-    for seq in sorted(draft.state.missing):
-        draft.joins[seq] = None
+def notice_joins(draft: Draft, ref: RefName) -> None:
+    """Note the JOINs that miss nothing any more, now that a ref has ended for good: they must be looked at."""
+    state = draft.state
+    for awaiting in state.awaited.get(ref, ()):
+        if not state.missing.get(awaiting, 1):
+            draft.joins[awaiting] = None
 
 
 def unvisited(draft: Draft) -> list[RefName]:
@@ -93,9 +95,7 @@ def _leave(draft: Draft, seq: TaskSeq) -> None:
     spec = task.spec
     for ref in _leads_to(draft, task):
         draft.enter(ref)
-    for awaiting in state.awaited.get(spec.ref, ()):
-        if not state.missing.get(awaiting, 1):
-            draft.joins[awaiting] = None
+    notice_joins(draft, spec.ref)
     scope_ref = spec.scope
     while scope_ref:
         scope = state.scopes[scope_ref]

@@ -133,7 +133,9 @@ def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
         child_id=before.child_id,
     )
     over = EndedTask(spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final)
-    missing = _counted_joins(state, spec.ref, -1) if event.final else state.missing
+    missing = state.missing
+    if event.final and spec.ref in state.awaited:
+        missing = _counted_joins(state, spec.ref, -1)
     if spec.seq in missing:
         missing = missing.delete(spec.seq)
     return replace(

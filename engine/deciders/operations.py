@@ -13,7 +13,7 @@ from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.status import TaskStatus, WorkflowStatus
-from engine.walk import notice_open_joins, settle
+from engine.walk import notice_joins, settle
 
 
 def pause_workflow(state: WorkflowState, command: PauseWorkflow, context: DecideContext, graphs: Graphs) -> Decision:
@@ -47,7 +47,6 @@ def resume_workflow(state: WorkflowState, command: ResumeWorkflow, context: Deci
     for seq in held:
         if not draft.state.is_terminal:
             follow_held(draft, seq)
-    notice_open_joins(draft)
     settle(draft)
     return draft.accept()
 
@@ -101,7 +100,7 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
         )
     )
     draft.emit(TaskEnded(at_ms=context.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=command.task_output or {}))
-    notice_open_joins(draft)
+    notice_joins(draft, ref)
     settle(draft)
     return draft.accept()
 

@@ -14,7 +14,7 @@ from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, 
 from engine.events import Event, ResultIgnored, TaskEnded, WorkflowEnded, WorkflowReopened, WorkflowRestarted
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
-from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
+from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
 
 
@@ -167,9 +167,9 @@ def _clock(before: WorkflowState | None, after: WorkflowState) -> Iterator[str]:
 
 
 def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at the JOINs that have just ended well: nothing that they await is open."""
+    """Look at the JOINs that have just completed: nothing that they await is open."""
     for event in events:
-        if not isinstance(event, TaskEnded) or event.status not in TASK_SUCCESSFUL or event.seq not in state.tasks:
+        if not isinstance(event, TaskEnded) or event.status is not TaskStatus.COMPLETED or event.seq not in state.tasks:
             continue
         for ref in state.tasks[event.seq].spec.join_on:
             awaited = state.task(ref)

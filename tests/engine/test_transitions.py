@@ -70,7 +70,7 @@ def _ends_as(status: str) -> Callable[[Scenario], None]:
     return end
 
 
-@pytest.mark.parametrize(("before", "after"), WORKFLOW_CHANGES)
+@pytest.mark.parametrize(("before", "after"), sorted(WORKFLOW_CHANGES))
 def test_workflow_transition_happens(before: str, after: str) -> None:
     """Every entry of the workflow's table is reached."""
     scenario = Scenario(
@@ -90,7 +90,7 @@ def test_workflow_transition_happens(before: str, after: str) -> None:
     assert (before, after) in _changes(scenario)[0]
 
 
-@pytest.mark.parametrize(("before", "after"), TASK_CHANGES)
+@pytest.mark.parametrize(("before", "after"), sorted(TASK_CHANGES))
 def test_task_transition_happens(before: str, after: str) -> None:
     """Every entry of the task's table is reached."""
     optional = after == "COMPLETED_WITH_ERRORS"
