@@ -62,7 +62,23 @@ class LogReader(Protocol):
         ...
 
 
-class Log(Protocol):
+class ReadableLog(Protocol):
+    """What of a log can be used by somebody who must not write: a tool beside a running server."""
+
+    def reader(self, topic: str, partition: int, *, from_offset: int) -> LogReader:
+        """Return a cursor whose first record is the first one at or after `from_offset`."""
+        ...
+
+    async def offsets(self, topic: str, partition: int) -> OffsetRange:
+        """Return the current range. Records in flight are not counted.
+
+        Raises:
+            LogUnavailable: the log cannot be reached.
+        """
+        ...
+
+
+class Log(ReadableLog, Protocol):
     """Append and read partitioned, durable topics. An async context manager: entered once, by the composition root."""
 
     async def __aenter__(self) -> Self: ...
@@ -100,18 +116,6 @@ class Log(Protocol):
 
         Raises (at once):
             ValueError: a defect of the caller: no records, or one without key for a compacted topic.
-        """
-        ...
-
-    def reader(self, topic: str, partition: int, *, from_offset: int) -> LogReader:
-        """Return a cursor whose first record is the first one at or after `from_offset`."""
-        ...
-
-    async def offsets(self, topic: str, partition: int) -> OffsetRange:
-        """Return the current range. Records in flight are not counted.
-
-        Raises:
-            LogUnavailable: the log cannot be reached.
         """
         ...
 

@@ -9,13 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from api.cli.failures import CommandFailed
-from streams.embedded import SqliteLog
-from streams.ports import Log
+from streams.embedded import SqliteLog, SqliteView
+from streams.ports import Log, ReadableLog
 from streams.records import OwnerClaimed, decode
 from streams.settings import NodeSettings
 from streams.topics import EVENTS
 
 FIRST_READ_WAIT_MS: Final = 5_000
+
+
+def open_view(settings: NodeSettings) -> AbstractAsyncContextManager[ReadableLog]:
+    """Return the log that the settings name, to be entered and only read: also beside a server that runs."""
+    return SqliteView(settings.data_dir) if settings.kafka is None else open_log(settings)
 
 
 def open_log(settings: NodeSettings) -> AbstractAsyncContextManager[Log]:
@@ -43,7 +48,7 @@ def open_log(settings: NodeSettings) -> AbstractAsyncContextManager[Log]:
     )
 
 
-async def partitions_of(log: Log) -> int | None:
+async def partitions_of(log: ReadableLog) -> int | None:
     """Return for how many partitions a log was written, None if nobody has owned it yet.
 
     Raises:

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from api.cli.failures import CommandFailed
-from api.cli.open_log import open_log, partitions_of
+from api.cli.open_log import open_view, partitions_of
 from engine.applier import apply
 from engine.events import Event
 from engine.ids import WorkflowId
@@ -66,7 +66,7 @@ def lines_of(decisions: list[DecisionRecord]) -> list[str]:
 
 
 async def _decisions(settings: NodeSettings, workflow_id: WorkflowId) -> list[DecisionRecord]:
-    async with open_log(settings) as log:
+    async with open_view(settings) as log:
         partitions = await partitions_of(log)
         if partitions is None:
             return []

@@ -7,5 +7,6 @@ Keeps the invariant that what was acknowledged survives the loss of the process 
 from streams.embedded.assignment import EmbeddedAssignment
 from streams.embedded.directory import LockedDirectory
 from streams.embedded.log import SqliteLog
+from streams.embedded.view import SqliteView
 
-__all__ = ["EmbeddedAssignment", "LockedDirectory", "SqliteLog"]
+__all__ = ["EmbeddedAssignment", "LockedDirectory", "SqliteLog", "SqliteView"]

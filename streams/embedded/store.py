@@ -55,30 +55,11 @@ class Store:
 
     def places(self) -> list[Place]:
         """Return every partition with the offsets that it holds."""
-        rows = self._connection.execute(
-            """SELECT p.id, t.name, p.number, t.compacted, p.earliest
-               FROM partitions p JOIN topics t ON t.id = p.topic_id ORDER BY p.id"""
-        ).fetchall()
-        return [
-            Place(
-                partition_id=partition_id,
-                topic=topic,
-                partition=number,
-                compacted=bool(compacted),
-                earliest=earliest,
-                next=self.next_offset(partition_id),
-            )
-            for partition_id, topic, number, compacted, earliest in rows
-        ]
+        return _places(self._connection)
 
     def next_offset(self, partition_id: int) -> int:
         """Return the offset after the last record, which is never swept; a trim notes where it ended."""
-        next_offset: int = self._connection.execute(
-            f"""SELECT coalesce((SELECT max(log_offset) + 1 FROM records_{partition_id}),
-                                (SELECT earliest FROM partitions WHERE id = ?))""",  # noqa: S608  an integer of ours
-            (partition_id,),
-        ).fetchone()[0]
-        return next_offset
+        return _next_offset(self._connection, partition_id)
 
     def create(self, topics: Sequence[TopicSpec]) -> None:
         """Create what is missing, all or nothing.
@@ -165,6 +146,10 @@ class ReadStore:
     def __init__(self, path: Path) -> None:
         self._connection = open_reader(path)
 
+    def places(self) -> list[Place]:
+        """Return every partition with the offsets that it holds."""
+        return _places(self._connection)
+
     def read(self, place: Place, *, from_offset: int, records_max: int) -> list[LogRecord]:
         """Return the records at and after an offset, up to `records_max` or some megabytes.
 
@@ -246,3 +231,30 @@ def _inserts(run: Run, appended_at_ms: int) -> Iterator[tuple[str, list[object]]
             values += (run.first + position, appended_at_ms, record.key, record.value)
         yield f"{verb} INTO records_{run.partition_id} VALUES {','.join(['(?,?,?,?)'] * count)}", values
         start += count
+
+
+def _places(connection: sqlite3.Connection) -> list[Place]:
+    rows = connection.execute(
+        """SELECT p.id, t.name, p.number, t.compacted, p.earliest
+           FROM partitions p JOIN topics t ON t.id = p.topic_id ORDER BY p.id"""
+    ).fetchall()
+    return [
+        Place(
+            partition_id=partition_id,
+            topic=topic,
+            partition=number,
+            compacted=bool(compacted),
+            earliest=earliest,
+            next=_next_offset(connection, partition_id),
+        )
+        for partition_id, topic, number, compacted, earliest in rows
+    ]
+
+
+def _next_offset(connection: sqlite3.Connection, partition_id: int) -> int:
+    next_offset: int = connection.execute(
+        f"""SELECT coalesce((SELECT max(log_offset) + 1 FROM records_{partition_id}),
+                            (SELECT earliest FROM partitions WHERE id = ?))""",  # noqa: S608  an integer of ours
+        (partition_id,),
+    ).fetchone()[0]
+    return next_offset

@@ -120,12 +120,22 @@ def test_second_server_on_the_same_port_is_refused(server: str, tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
-def test_replay_of_a_log_in_use_is_refused(server: str, data: Path) -> None:
-    """One process at a time uses a directory; the sentence says so."""
-    refused = podium("replay", "any", "--data", str(data))
+def test_replay_beside_a_running_server(server: str, data: Path) -> None:
+    """The log is only read, so nobody has to stop the server to see what happened."""
+    Server(server).text("POST", "/api/metadata/workflow?overwrite=true", DONE_AT_ONCE)
+    workflow_id = Server(server).text("POST", "/api/workflow", {"name": "quick", "input": {"a": 6}})
+    replayed = podium("replay", workflow_id, "--data", str(data))
+    assert replayed.returncode == 0, replayed.stderr
+    for word in ("workflow_started", "COMPLETED", 'variables {"a":6}'):
+        assert word in replayed.stdout
+
+
+def test_replay_without_a_log_says_where_it_looked(tmp_path: Path) -> None:
+    """One sentence that names the directory, not a traceback."""
+    refused = podium("replay", "any", "--data", str(tmp_path))
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert str(data) in refused.stderr
+    assert str(tmp_path) in refused.stderr
 
 
 def test_replay_of_a_stopped_server(tmp_path: Path) -> None:
