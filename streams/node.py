@@ -18,13 +18,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from engine.commands import ClaimTask
 from engine.graph import Graphs
-from engine.ids import TaskId, WorkflowId
+from engine.ids import WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from streams.backend import Backend, open_embedded
 from streams.command_outlet import CommandOutlet
+from streams.dispatch.claims import Claims
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
@@ -79,7 +79,7 @@ class RunningNode:
         self._graphs = Graphs(self._registry)
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
-        self._queues = PollQueues(now_ms=epoch_ms, on_claimed=self._claim)
+        self._queues = PollQueues(now_ms=epoch_ms, claim=Claims(self._commands).claim)
         self._owned = OwnedPartitions(
             self._make_processor, on_change=self._owned_changed, announce=backend.announce_owner
         )
@@ -105,7 +105,7 @@ class RunningNode:
             owned=self._owned,
             history=history.store,
             owner_url=backend.owner_url,
-            adopt=self._adopt,
+            taken_back=self._ended,
         )
 
     # ---- what the surfaces see
@@ -230,7 +230,7 @@ class RunningNode:
                 url=self._settings.url,
                 partitions=self._backend.partitions,
                 snapshot_every_ms=self._settings.snapshot_every_ms,
-                trim_commands=not self._backend.durable_queues,
+                is_alone=not self._backend.durable_queues,
             ),
             now_ms=epoch_ms,
             load=self._load,
@@ -251,11 +251,6 @@ class RunningNode:
             return False
         return wanted.workflow_def is None and self._registry.find_workflow(wanted.name, wanted.version) is None
 
-    def _claim(self, attempt: TaskId, worker_id: str, at_ms: int) -> None:
-        workflow_id = WorkflowId(attempt.rpartition("~")[0])
-        command = ClaimTask(workflow_instance_id=workflow_id, task_id=attempt, worker_id=worker_id, claimed_at_ms=at_ms)
-        self._commands.enqueue(command)
-
     def _machine_of(self, workflow_id: WorkflowId) -> PartitionMachine | None:
         processor = self._owned.processor_of(self._commands.partition_of(workflow_id))
         return None if processor is None else processor.machine
@@ -267,10 +262,6 @@ class RunningNode:
         self._history.own(partition, owned=owned)
         if not owned:
             self._replies.abandon(partition)
-
-    def _adopt(self, processor: PartitionProcessor, state: WorkflowState) -> None:
-        processor.machine.adopt(state)
-        self._evictions.note(processor.partition, state.workflow_id)
 
 
 def epoch_ms() -> int:

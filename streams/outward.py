@@ -63,35 +63,31 @@ class NodeOutward:
         self._requests = requests
         self._announce = announce
         self._on_ended = on_ended
-        self._dispatched: dict[int, Awaitable[object]] = {}
 
-    def now(self, outbox: Outbox) -> None:
-        """Answer callers and hand out tasks; what has to be waited for is remembered for `send`."""
+    def now(self, outbox: Outbox) -> Awaitable[object] | None:
+        """Answer callers and hand out tasks; return what tells when the tasks are durable where they went."""
         offered: list[tuple[WorkflowState, OpenTask]] = []
         for state, task in outbox.dispatches:
             if task.spec.dispatch == "http":
                 self._requests.begin(task_id(state.workflow_id, task.spec.seq), task)
             elif isinstance(task, PendingTask):
                 offered.append((state, task))
-        if offered:
-            durable = self._desk.offer(offered)
-            if durable is not None:
-                self._dispatched[id(outbox)] = durable
+        handed_out = self._desk.offer(offered) if offered else None
         for attempt in outbox.retracts:
             self._desk.retract(attempt)
         for request_id, answer in outbox.replies:
             self._replies.resolve(request_id, answer)
         for state in (*outbox.outcomes, *outbox.kept):
             self._on_ended(state)
+        return handed_out
 
-    async def send(self, partition: int, outbox: Outbox) -> None:
+    async def send(self, partition: int, outbox: Outbox, handed_out: Awaitable[object] | None) -> None:
         """Send what goes through the log, and wait for all receivers.
 
         Raises:
             LogUnavailable, StoreFull: something is not known to have arrived.
         """
-        dispatched = self._dispatched.pop(id(outbox), None)
-        waiting: list[Awaitable[object]] = [] if dispatched is None else [dispatched]
+        waiting: list[Awaitable[object]] = [] if handed_out is None else [handed_out]
         waiting += [self._commands.enqueue(command) for command in outbox.commands]
         waiting += [
             self._commands.enqueue_record(home, NewRecord(key=source.key, value=source.value))

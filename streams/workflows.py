@@ -40,15 +40,15 @@ class NodeWorkflows:
         owned: OwnedPartitions,
         history: History | None,
         owner_url: Callable[[int], str | None],
-        adopt: Callable[[PartitionProcessor, WorkflowState], None],
+        taken_back: Callable[[WorkflowState], None],
     ) -> None:
-        """`owner_url` tells where a partition of another process answers; `adopt` takes an ended workflow back into memory."""
+        """`owner_url` tells where a partition of another process answers; `taken_back` is told of an ended workflow that is back in memory."""
         self._commands = commands
         self._replies = replies
         self._owned = owned
         self._history = history
         self._owner_url = owner_url
-        self._adopt = adopt
+        self._taken_back = taken_back
 
     async def submit(self, command: Command, *, wait_ms: int = 10_000) -> Answer:
         """Append a command, wait for its decision and return it. See `streams.service.Workflows`."""
@@ -59,9 +59,9 @@ class NodeWorkflows:
         answer = await self._ask(command, processor.partition, wait_ms)
         forgotten = answer.rejected is not None and answer.rejected.code in _FORGOTTEN and answer.state is None
         if forgotten and self._history is not None and not isinstance(command, StartWorkflow):
-            ended = await self._history.state(workflow_id)
-            if ended is not None and ended.is_terminal:
-                self._adopt(processor, ended)
+            ended = await processor.take_back(workflow_id, self._history.state)
+            if ended is not None:
+                self._taken_back(ended)
                 answer = await self._ask(command, processor.partition, wait_ms)
         return answer
 
