@@ -109,6 +109,11 @@ class CommandOutlet:
         await lane.settled.wait(lane.accepted)
         return lane.last_offset
 
+    async def flush(self) -> None:
+        """Wait until all that was enqueued so far, for whatever partition, is durable or refused."""
+        for partition in list(self._lanes):
+            await self.flushed(partition)
+
     async def run(self) -> None:
         """Append until cancelled; then fail what has not been appended, and all that comes later."""
         try:

@@ -92,11 +92,6 @@ class _Queue:
                 heapq.heapify(self.heaps[partition])
             self._entries = len(self.offers)
 
-    def clear(self) -> None:
-        self.heaps.clear()
-        self.offers.clear()
-        self._entries = 0
-
     def partitions_of(self, worker_id: str, now_ms: int) -> list[int]:
         """Return the non-empty partitions that a worker may take from."""
         filled = [partition for partition, heap in self.heaps.items() if heap]
@@ -197,16 +192,6 @@ class PollQueues:
             if task_type is None or kind == task_type
             for worker_id, at_ms in queue.workers.items()
         ]
-
-    def polled_types(self) -> list[tuple[str, str]]:
-        """Return the types and domains that somebody has polled."""
-        return [key for key, queue in self._queues.items() if queue.workers]
-
-    def clear(self) -> None:
-        """Forget every task; the pollers stay."""
-        self._queue_of.clear()
-        for queue in self._queues.values():
-            queue.clear()
 
     def _take(self, queue: _Queue, worker_id: str, count: int) -> list[JsonObject]:
         now_ms = self._now_ms()

@@ -258,7 +258,8 @@ class PartitionProcessor:
         for number, workflow_id in enumerate(workflow_ids):
             # What stands must be in the log: the newest decision about it may have been made a moment ago.
             while (sequence := self.machine.changed.get(workflow_id, 0)) > self._stored.value:
-                await self._stored.wait(sequence)
+                if not await self._stored.wait(sequence):
+                    return
             self._outward.now(self.machine.standing(workflow_id))
             if number % STAND_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -34,12 +34,15 @@ class JavaScript:
     """Runs scripts, one after the other."""
 
     def __init__(self) -> None:
+        self._used: Any = None
         self._context: Any = None
         self._frame: Any = None
 
     def prepare(self) -> None:
-        """Drop what the last script left and make a context for the next one, while nobody waits."""
-        self._frame = self._context = None
+        """Make a context for the next script, while nobody waits; nothing is done if the last one was not used."""
+        self._used = None
+        if self._context is not None:
+            return
         self._context = _quickjs.Context()
         self._context.set_max_stack_size(STACK_BYTES)
         self._context.set_time_limit(_PREPARING_SECONDS)
@@ -73,11 +76,14 @@ class JavaScript:
     def _called(
         self, name: str, arguments: tuple[Any, ...], *, form: str, time_limit_ms: int, memory_bytes: int
     ) -> Outcome:
-        self._context.set_memory_limit(memory_bytes)
-        self._context.set_time_limit(time_limit_ms / 1_000)
+        context, frame = self._context, self._frame
+        # Whatever comes of it, no script meets what another one left. It is freed after the answer, which takes longest
+        # for the scripts that left most.
+        self._used, self._context, self._frame = context, None, None
+        context.set_memory_limit(memory_bytes)
+        context.set_time_limit(time_limit_ms / 1_000)
         try:
-            frame = self._context.eval(f"(frame => frame.{name})")(self._frame)
-            told = str(frame(*arguments))
+            told = str(context.eval(f"(frame => frame.{name})")(frame)(*arguments))
         except _quickjs.StackOverflow:
             return Failure(THROWN, "RangeError: Maximum call stack size exceeded")
         except _quickjs.JSException as error:

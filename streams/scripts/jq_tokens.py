@@ -36,6 +36,7 @@ _CODE: Final = re.compile(
     r"(?P<blank>[ \t\r\n]+)"
     r"|(?P<comment>#[^\n]*)"
     r'|(?P<quote>")'
+    r"|(?P<recursion>\.\.)"
     rf"|(?P<field>\.{_NAME})"
     r"|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     rf"|(?P<binding>\$(?:{_NAME}::)*{_NAME})"
@@ -113,6 +114,10 @@ def asks_for_time(tokens: list[Token]) -> bool:
 
 def _track(open_brackets: list[str], text: str) -> None:
     """Follow the nesting. An unmatched end is left to jq, which refuses the program."""
+    if text in _CLOSES:
+        # `if` is a key too (`{if: 1}`): it must not keep a bracket open, or texts and code would change places.
+        while open_brackets[-1] == _IF:
+            open_brackets.pop()
     innermost = open_brackets[-1]
     if text == _STRING:
         if innermost == _STRING:
