@@ -45,9 +45,7 @@ class _Waiting:
 class Evictions:
     """Ended workflows, oldest first."""
 
-    def __init__(
-        self, owned: OwnedPartitions, *, projected: Callable[[int], int], now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, owned: OwnedPartitions, *, projected: Callable[[int], int], now_ms: Callable[[], int]) -> None:
         """`projected(partition)` tells the next `events` offset that the history has not seen yet."""
         self._owned = owned
         self._projected = projected

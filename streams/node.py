@@ -295,7 +295,7 @@ def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend
 
 @asynccontextmanager
 async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
-    """Run a node while the block runs. One on the embedded log is up when the block begins; one on Kafka says when it is.
+    """Run a node while the block runs. On the embedded log it is up when the block begins; on Kafka it says when.
 
     Raises:
         StoreLocked: another process uses the data directory.

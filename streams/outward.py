@@ -99,10 +99,10 @@ class NodeOutward:
         receivers: list[_Receiver] = []
         if handed_out is not None:
             receivers.append(_Receiver(sent=handed_out, instead=partial(self._offer_singly, _offered(outbox))))
-        for command in outbox.commands:
-            receivers.append(
-                _Receiver(sent=self._commands.enqueue(command), instead=partial(self._send_instead, command))
-            )
+        receivers.extend(
+            _Receiver(sent=self._commands.enqueue(command), instead=partial(self._send_instead, command))
+            for command in outbox.commands
+        )
         for home, source in outbox.forwards:
             record = NewRecord(key=source.key, value=source.value)
             receivers.append(_Receiver(sent=self._commands.enqueue_record(home, record)))

@@ -30,7 +30,9 @@ ANNOUNCE_AGAIN_AFTER_S: Final = 1.0
 class OwnershipListener(Protocol):
     """Somebody who does more for the partitions that this process owns."""
 
-    def __call__(self, partition: int, *, owned: bool) -> None: ...
+    def __call__(self, partition: int, *, owned: bool) -> None:
+        """Take note that a partition is owned, or is not any more."""
+        ...
 
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +50,8 @@ class OwnedPartitions:
     ) -> None:
         """`make_processor` makes a fresh one for each attempt to own a partition.
 
-        `on_change` is told what is owned; `announce(partition, epoch)` tells the other nodes, once the partition decides.
+        `on_change` is told what is owned; `announce(partition, epoch)` tells the other nodes, once the partition
+        decides.
         """
         self._make_processor = make_processor
         self._on_change = on_change

@@ -33,7 +33,10 @@ DEFAULT_PARTITIONS: Final = 4
 PREFETCHED_MAX: Final = 200
 """Tasks of one type that wait in this node for its pollers."""
 FOLLOWED_MAX: Final = 500
-"""Types that this node follows at once: each is a member of a group, with a connection. Pollers of further ones find nothing."""
+"""Types that this node follows at once: each is a member of a group, with a connection.
+
+Pollers of further ones find nothing.
+"""
 IDLE_MS: Final = 15_000
 """A type that nobody has polled here for so long is left to other nodes. A long poll lasts at most 5 s."""
 READ_WAIT_MS: Final = 1_000
@@ -92,7 +95,10 @@ class ClusterPolls:
         url: str,
         node_urls: Callable[[], frozenset[str]],
     ) -> None:
-        """Fill `queues` from the cluster while `run` runs. `url` is this node's, `node_urls` are those of all that own partitions."""
+        """Fill `queues` from the cluster while `run` runs.
+
+        `url` is this node's, `node_urls` are those of all that own partitions.
+        """
         self._queues = queues
         self._url = url
         self._node_urls = node_urls

@@ -191,7 +191,7 @@ class PartitionProcessor:
     async def take_back(
         self, workflow_id: WorkflowId, fetch: Callable[[WorkflowId], Awaitable[WorkflowState | None]]
     ) -> WorkflowState | None:
-        """Hold an ended workflow again; return it as `fetch` knows it, None if it is here already or not known as ended.
+        """Hold an ended workflow again; return it as `fetch` knows it, None if it is here or not known as ended.
 
         It is in the snapshots before it is here: whoever recovers the partition must find what the next decision about
         it builds upon. Its newest event lies before the log's present end, since it left memory only after the history
@@ -245,7 +245,7 @@ class PartitionProcessor:
         self._outboxes.put_nowait((outbox, self._outward.now(outbox)))
         for workflow_id in recovered.restored.ended:
             state = self.machine.table.peek(workflow_id)
-            if state is not None and state.is_terminal:
+            if state is not None and workflow_id not in self.machine.changed:  # those are in the outbox
                 self._outward.now(Outbox(kept=[state]))
         self._recovered.set()
         return standing
@@ -297,9 +297,7 @@ class PartitionProcessor:
                 f"{self.read_offset} has been decided: the topic was cut or made anew ({error})"
             )
             raise LogCorrupt(message) from error
-        _log.error(
-            "commands_gone", partition=self.partition, from_offset=self.read_offset, before_offset=held.earliest
-        )
+        _log.error("commands_gone", partition=self.partition, from_offset=self.read_offset, before_offset=held.earliest)
         self.read_offset = held.earliest
 
     async def _decide(self) -> None:
@@ -369,7 +367,10 @@ class PartitionProcessor:
         self._decided.reach(position.command_offset)
 
     async def _let_land(self) -> None:
-        """Wait for appends that are on their way: when this process says that it has stopped, nothing more must come."""
+        """Wait for appends that are on their way.
+
+        When this process says that it has stopped, nothing more must come.
+        """
         landing = list(self._landing)
         while not self._outboxes.empty():
             _, handed_out = self._outboxes.get_nowait()

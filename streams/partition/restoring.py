@@ -31,7 +31,10 @@ from streams.topics import SNAPSHOTS
 READ_RECORDS_MAX: Final = 5_000
 READ_WAIT_MS: Final = 200
 EMPTY_READS_MAX: Final = 5
-"""So many reads without a record, while the log answers, are the end of the topic: what was behind has been compacted."""
+"""So many reads without a record, while the log answers, are the end of the topic.
+
+What was behind has been compacted.
+"""
 
 _log = structlog.get_logger(__name__)
 

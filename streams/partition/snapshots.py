@@ -76,7 +76,10 @@ class SnapshotCycle:
         left_over: Sequence[bytes] = (),
         parts: Mapping[WorkflowId, Sequence[bytes]] = _NO_PARTS,
     ) -> None:
-        """Take note of what is in the topic: workflows, the keys of their parts, and keys that mean nothing any more."""
+        """Take note of what is in the topic.
+
+        Workflows, the keys of their parts, and keys that mean nothing any more.
+        """
         self._written.update(workflow_ids)
         self._left_over.update(dict.fromkeys(left_over))
         self._parts.update((workflow_id, list(keys)) for workflow_id, keys in parts.items())
@@ -97,7 +100,7 @@ class SnapshotCycle:
             slice_ids = ids[start : start + SLICE_WORKFLOWS]
             written += await self._write_slice(slice_ids, changed, position, left)
             await asyncio.sleep(0)
-        while machine.effects_sent < position.sequence:
+        while machine.effects_sent < position.sequence:  # noqa: ASYNC110 - in no hurry: nobody need be woken for it
             await asyncio.sleep(_POLL_S)
         effects_sent = machine.effects_sent
         await self._append([marker(msgspec.structs.replace(position, effects_sent=effects_sent))])
@@ -214,7 +217,7 @@ class SnapshotCycle:
     async def _wait_acknowledged(self) -> None:
         """Wait until what the states reflect is in the log: a snapshot must not be ahead of it."""
         sequence = self._machine.chain.sequence
-        while self._machine.acknowledged_position.sequence < sequence:
+        while self._machine.acknowledged_position.sequence < sequence:  # noqa: ASYNC110 - as above
             await asyncio.sleep(_POLL_S)
 
 

@@ -9,7 +9,6 @@ Started by `streams.scripts.process` with the conversation as descriptor 0.
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from streams.scripts.confinement import address_space, allow, bound_memory, confine
 from streams.scripts.framing import FAILURE, READY, VALUE, read_frame, write_frame
-from streams.scripts.javascript import JavaScript
+from streams.scripts.javascript import JavaScript, memory_peak
 from streams.scripts.jq_programs import JqPrograms
 from streams.scripts.limits import (
     CRASHED,
@@ -30,12 +29,16 @@ from streams.scripts.limits import (
 from streams.scripts.outcome import Failure, Outcome
 
 _CONVERSATION: Final = 0
+_STANDARD: Final = 3
 _JOB_BYTES_MAX: Final = 16 * SOURCE_BYTES_MAX
 """A job with its source: JSON may write one byte of it as six."""
 
 
 def main(server: int) -> None:
     """Serve until the server hangs up, or until the process is better replaced."""
+    # Whatever came with the start besides the conversation, the null device and the pipe for errors.
+    os.closerange(_STANDARD, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
     os.environ.clear()
     os.environ["TZ"] = "UTC"
     time.tzset()
@@ -47,7 +50,7 @@ def main(server: int) -> None:
     bound_memory(base_bytes)
     # From here on nobody reads what a library prints.
     told = json.dumps(protections).encode()
-    grown_bytes = _resident_bytes_peak() + GROWTH_BYTES_MAX
+    grown_bytes = memory_peak() + GROWTH_BYTES_MAX
     for _ in range(JOBS_PER_PROCESS_MAX):
         javascript.prepare()
         write_frame(_CONVERSATION, READY, told)
@@ -57,7 +60,7 @@ def main(server: int) -> None:
         if job is None or document is None:
             return
         _answer(_outcome(javascript, programs, json.loads(job[1]), document[1].decode(), base_bytes))
-        if _resident_bytes_peak() > grown_bytes:
+        if memory_peak() > grown_bytes:
             return
 
 
@@ -104,10 +107,6 @@ def _be_killed_first() -> None:
     """Ask the kernel to end this process before the server when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-
-
-def _resident_bytes_peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

@@ -44,8 +44,12 @@ _BOTH: Final = 0b11
 """Of the network: bind and connect. Of the scopes: abstract sockets and signals."""
 
 
-def confine(*, server: int) -> list[str]:
+def confine(*, server: int, landlock: bool = True) -> list[str]:
     """Give up what a script must not have; return what is active, in words.
+
+    Args:
+        server: The process id of the server.
+        landlock: False leaves Landlock out, as on a kernel that does not have it.
 
     Raises:
         ChildProcessError: the server, by its process id, is gone already.
@@ -58,7 +62,7 @@ def confine(*, server: int) -> list[str]:
         _dies_with(system, server)
     if system.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         active.append("no new privileges")
-        active += _landlock(system)
+        active += _landlock(system) if landlock else []
     active += _limits()
     return active
 

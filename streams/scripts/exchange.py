@@ -1,7 +1,7 @@
 """What passes between the pool and a script process: a job as messages, an answer as a result.
 
-Holds the two translations. Must not wait for anything. Keeps the invariant that whatever a script process says, a result
-comes out of it that can be recorded.
+Holds the two translations. Must not wait for anything. Keeps the invariant that whatever a script process says, a
+result comes out of it that can be recorded.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Messages between the server and a script process: a length, a tag, a body.
 
-Holds packing, and reading on either side. Must not look into a body. Keeps the invariant that neither side takes in more
-than it is willing to: a length above the reader's bound ends the conversation.
+Holds packing, and reading on either side. Must not look into a body. Keeps the invariant that neither side takes in
+more than it is willing to: a length above the reader's bound ends the conversation.
 """
 
 import os
@@ -32,7 +32,9 @@ class FrameRefused(Exception):
 class ByteSource(Protocol):
     """Where the server reads from; an `asyncio.StreamReader` is one."""
 
-    async def readexactly(self, n: int) -> bytes: ...
+    async def readexactly(self, n: int) -> bytes:
+        """Wait for exactly `n` bytes."""
+        ...
 
 
 def packed(tag: bytes, body: bytes = b"") -> bytes:

@@ -57,6 +57,10 @@
 
   function podium_thrown(error, kind) {
     try {
+      if (error === null) {
+        // The author's, or the engine's: when there is no room left for an error object it throws null.
+        return podium_failed("NULL", "null", "");
+      }
       if (error instanceof InternalKind && (error.message === "out of memory" || error.message === "string too long")) {
         return podium_failed("MEMORY", "the script needed more memory than it may have", podium_stack(error));
       }

@@ -9,16 +9,22 @@ Source: Conductor's INLINE (the completion value of a script over `$`) and LAMBD
 import importlib
 import json
 import re
+import resource
 from pathlib import Path
 from typing import Any, Final
 
-from streams.scripts.limits import INPUT_TOO_LARGE, MEMORY, MESSAGE_CHARS_MAX, STACK_BYTES, THROWN, TIMEOUT
+from streams.scripts.limits import MEMORY, MESSAGE_CHARS_MAX, STACK_BYTES, THROWN, TIMEOUT
 from streams.scripts.outcome import Failure, Outcome, bounded
 
 FUNCTION: Final = "function"
 """The form of a source that is the body of a function; the other form is `completion`."""
 _FUNCTION_LINES: Final = 2
 """That the engine puts before the body of a compiled function."""
+_NULL: Final = "NULL"
+"""What the frame says when null was thrown."""
+_FILLED_PART: Final = 4
+"""A quarter of the allowed memory: what was allocated and never written to is not resident. Earlier jobs of a process
+cannot have left so much (`GROWTH_BYTES_MAX`), unless the job may have less memory than usual."""
 _PREPARING_SECONDS: Final = 5.0
 _HARNESS: Final = Path(__file__).with_name("harness.js").read_text(encoding="utf-8")
 _PLACE: Final = re.compile(r"<input>:(\d+)")
@@ -34,6 +40,7 @@ class JavaScript:
     """Runs scripts, one after the other."""
 
     def __init__(self) -> None:
+        self._peak_bytes = memory_peak()
         self._used: Any = None
         self._context: Any = None
         self._frame: Any = None
@@ -90,9 +97,20 @@ class JavaScript:
             if str(error).startswith("InternalError: interrupted"):
                 return timed_out(time_limit_ms)
             return Failure(MEMORY, f"the script needed more than the {memory_bytes} bytes of memory it may have")
-        except UnicodeError:
-            return Failure(INPUT_TOO_LARGE, "the script holds half of a character, which no text can")
-        return bounded(told[1:].encode()) if told.startswith("V") else _failure(told[1:], form=form)
+        if told.startswith("V"):
+            return bounded(told[1:].encode())
+        failure = _failure(told[1:], source=arguments[1], form=form)
+        if failure.kind != _NULL:
+            return failure
+        # An engine without room for an error object has filled its memory, so the process has grown.
+        if memory_peak() - self._peak_bytes >= memory_bytes // _FILLED_PART:
+            return Failure(MEMORY, "the script needed more memory than it may have, or threw null")
+        return Failure(THROWN, failure.message)
+
+
+def memory_peak() -> int:
+    """Return the most memory that this process ever had resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def timed_out(time_limit_ms: int) -> Failure:
@@ -104,11 +122,21 @@ def _is_strict(source: str) -> bool:
     return _STRICT.match(source) is not None
 
 
-def _failure(told: str, *, form: str) -> Failure:
+def _failure(told: str, *, source: str, form: str) -> Failure:
     kind, message, stack = json.loads(told)
-    # The frame's own functions are the outermost callers: what stands before them is the author's.
-    place = _PLACE.search(_OWN_FRAME.split(stack, maxsplit=1)[0])
-    line = None if place is None else int(place[1]) - (_FUNCTION_LINES if form == FUNCTION else 0)
     # A cut may leave half a character, which no other side could decode.
     readable = str(message)[:MESSAGE_CHARS_MAX].encode(errors="replace").decode()
-    return Failure(str(kind), readable, line if line and line > 0 else None)
+    return Failure(str(kind), readable, _line(stack, source=source, form=form))
+
+
+def _line(stack: str, *, source: str, form: str) -> int | None:
+    """Return the innermost line of the author's source on a stack.
+
+    The frame's own functions are the outermost callers: what stands before them is the author's. Sources that the
+    script compiled itself are on the stack too; lines that the author's source does not have are theirs.
+    """
+    for place in _PLACE.finditer(_OWN_FRAME.split(stack, maxsplit=1)[0]):
+        line = int(place[1]) - (_FUNCTION_LINES if form == FUNCTION else 0)
+        if 0 < line <= source.count("\n") + 1:
+            return line
+    return None

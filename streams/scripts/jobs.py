@@ -1,7 +1,7 @@
 """A script to run, and what it came to, as the server sees them.
 
-Holds the types and their checks. Must not run anything. Keeps the invariant that a job which exists is within the bounds
-of `limits`, except for its document, which is measured when it is encoded.
+Holds the types and their checks. Must not run anything. Keeps the invariant that a job which exists is within the
+bounds of `limits`, except for its texts, which are measured when they are encoded.
 """
 
 import hashlib
@@ -56,9 +56,9 @@ class FailureKind(StrEnum):
 class ScriptJob(msgspec.Struct, frozen=True, kw_only=True):
     """One script over one document.
 
-    `document` is bound to `$` in JavaScript, as a copy, and is the input `.` of jq. `now_ms` is where the script's clock
-    stands, and `seed` (an attempt's first id, say) what its random numbers follow from: the same job gives the same
-    value on every attempt.
+    `document` is bound to `$` in JavaScript, as a copy, and is the input `.` of jq. `now_ms` is where the script's
+    clock stands, and `seed` (the id of the task's first attempt, say) what its random numbers follow from: the same job
+    gives the same value every time.
 
     Raises:
         ValueError: a limit is outside its bounds.
@@ -94,7 +94,7 @@ class ScriptJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A script's result; of jq, the list of all results. `duration_ms` is wall-clock time without waiting for a turn."""
+    """A script's result; of jq, the list of all results. `duration_ms` is wall-clock time without the wait."""
 
     value: JsonValue
     duration_ms: float

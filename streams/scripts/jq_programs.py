@@ -90,8 +90,6 @@ def _compile(source: str) -> _Program | Failure:
             return _Program(jq.compile(_WITH_CLOCK + source), asks_for_time=True)
     except ValueError as error:
         return _syntax_failure(str(error))
-    except UnicodeError:
-        return Failure(SYNTAX, "the program holds half of a character, which no text can")
     return _Program(compiled, asks_for_time=False)
 
 

@@ -45,10 +45,11 @@ _CODE: Final = re.compile(
     re.DOTALL,
 )
 _TEXT: Final = re.compile(r'(?P<chars>[^"\\]+|\\[^(])|(?P<open>\\\()|(?P<quote>")', re.DOTALL)
-_CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 _INTERPOLATION: Final = "\\("
 _STRING: Final = '"'
 _IF: Final = "if"
+_BRACKET_ENDS: Final = frozenset(")]}")
+_ENDS: Final = {")": "(", "]": "[", "}": "{", "end": _IF}
 
 
 class Token(NamedTuple):
@@ -114,21 +115,21 @@ def asks_for_time(tokens: list[Token]) -> bool:
 
 def _track(open_brackets: list[str], text: str) -> None:
     """Follow the nesting. An unmatched end is left to jq, which refuses the program."""
-    if text in _CLOSES:
+    if text in _BRACKET_ENDS:
         # `if` is a key too (`{if: 1}`): it must not keep a bracket open, or texts and code would change places.
         while open_brackets[-1] == _IF:
             open_brackets.pop()
     innermost = open_brackets[-1]
-    if text == _STRING:
+    if text == _INTERPOLATION:
+        open_brackets.append(text)
+    elif text == _STRING:
         if innermost == _STRING:
             open_brackets.pop()
         else:
             open_brackets.append(_STRING)
-    elif text == _INTERPOLATION or text in _CLOSES.values() or text == _IF:
+    elif text in _ENDS.values():
         open_brackets.append(text)
-    elif text == ")" and innermost == _INTERPOLATION:
-        open_brackets.pop()
-    elif (text == "end" and innermost == _IF) or (text in _CLOSES and innermost == _CLOSES[text]):
+    elif _ENDS.get(text) == innermost or (text == ")" and innermost == _INTERPOLATION):
         open_brackets.pop()
 
 

@@ -35,8 +35,8 @@ PROGRAMS_MAX: Final = 32
 """jq programs that a process keeps compiled: one costs about a millisecond to compile."""
 JOBS_PER_PROCESS_MAX: Final = 5_000
 """Then the process is replaced, before fragments of memory add up."""
-GROWTH_BYTES_MAX: Final = 96 * 1024 * 1024
-"""Resident memory that a process may gain in its life; then it is replaced."""
+GROWTH_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Resident memory that a process may gain in its life; then it is replaced, while a spare one does its work."""
 
 SYNTAX: Final = "SYNTAX"
 THROWN: Final = "THROWN"

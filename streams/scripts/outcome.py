@@ -42,7 +42,9 @@ Outcome: TypeAlias = Value | Failure
 def bounded(text: bytes) -> Outcome:
     """Return the value, or the failure if it is more than the server takes."""
     if len(text) > RESULT_BYTES_MAX:
-        return Failure(RESULT_TOO_LARGE, f"the result is {len(text)} bytes of JSON; at most {RESULT_BYTES_MAX} are kept")
+        return Failure(
+            RESULT_TOO_LARGE, f"the result is {len(text)} bytes of JSON; at most {RESULT_BYTES_MAX} are kept"
+        )
     # Brackets and commas within texts count at first; only if that looks too much are the texts taken out.
     if _count(text) > RESULT_VALUES_MAX or _depth(text) > RESULT_DEPTH_MAX:
         bare = _TEXT.sub(b'""', text)

@@ -9,6 +9,7 @@ one that is idle already takes its place while the next is started.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
@@ -72,6 +73,8 @@ class ScriptPool:
         # Last in, first out: the process that ran last is the one whose memory is still in the caches.
         self._idle: asyncio.LifoQueue[ScriptProcess] = asyncio.LifoQueue()
         self._missing = asyncio.Semaphore(settings.processes + settings.spares)
+        # For starting processes, and for waiting until killed ones are gone: each process in one or the other.
+        self._threads = ThreadPoolExecutor(settings.processes + settings.spares, thread_name_prefix="scripts")
         self._protections: list[str] | None = None
         self._protected = asyncio.Event()
 
@@ -96,6 +99,8 @@ class ScriptPool:
             await self._idle.get_nowait().end()
         while not self._waiting.empty():
             self._waiting.get_nowait().result.cancel()
+        # Every process is gone, so nothing is left to wait for.
+        self._threads.shutdown()
 
     async def run(self, job: ScriptJob) -> ScriptResult:
         """Run a script and return what it came to, whatever it does.
@@ -220,9 +225,9 @@ class ScriptPool:
             process: ScriptProcess | None = None
             while process is None:
                 try:
-                    process = await ScriptProcess.started()
+                    process = await ScriptProcess.started(self._threads)
                 except (ProcessLost, OSError, ImportError, msgspec.MsgspecError) as error:
-                    _log.error("script_process_not_started", reason=str(error), again_after_s=pause_s)  # noqa: TRY400  # the reason holds what the process printed
+                    _log.error("script_process_not_started", reason=str(error), again_after_s=pause_s)
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _START_AGAIN_AFTER_S_MAX)
             if self._protections is None:

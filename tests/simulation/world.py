@@ -223,14 +223,14 @@ class World:
             process.disown(partition)
 
     def _assign(self) -> None:
-        """Once a second: give the partitions of the dead to the living, and each to somebody."""
+        """Once a second, until everybody is back: give the partitions of the dead to the living."""
         living = [process for process in self.processes if process.is_alive]
         for partition, process in self._wanted.items():
             if not process.is_alive and living:
                 self._wanted[partition] = self.rng.choice(living)
         for partition, process in self._wanted.items():
             process.after(self.delay_ms(), partial(self._own, process, partition))
-        if self.has_faults:
+        if not self.is_settled:
             self.clock.after(1_000, self._assign)
 
     def _own(self, process: Process, partition: int) -> None:
@@ -295,7 +295,6 @@ class World:
 
     def _help(self) -> None:
         """Be the operator who resumes what is paused and signals what waits for people."""
-        self._assign()
         for state in self._open_states():
             if state.status is WorkflowStatus.PAUSED:
                 self.send(ResumeWorkflow(workflow_id=state.workflow_id, request_id=self.clients.request_id()))

@@ -32,6 +32,11 @@ def js(name: str, source: str, *kinds: FailureKind, words: str = "", form: Form 
     return Case(f"js {name}", Language.JAVASCRIPT, source, frozenset(kinds), words, None, form)
 
 
+def js_holds(name: str, source: str) -> Case:
+    """Return a case of JavaScript that is harmless and true."""
+    return js_gives(name, source, value=True)
+
+
 def js_gives(name: str, source: str, value: JsonValue, form: Form = Form.COMPLETION) -> Case:
     """Return a case of JavaScript that is harmless."""
     return Case(f"js {name}", Language.JAVASCRIPT, source, frozenset(), "", value, form)
@@ -59,8 +64,16 @@ ENDLESS_JAVASCRIPT: Final = (
     js("getter", "({ get a() { while (true); } }).a", TIMEOUT),
     js("toJSON", "({ toJSON() { while (true); } })", TIMEOUT),
     js("toString of what is thrown", "throw { toString() { while (true); }, toJSON() { return undefined; } }", TIMEOUT),
-    js("message of what is thrown", "const e = new Error(); Object.defineProperty(e, 'message', { get() { while (true); } }); throw e", TIMEOUT),
-    js("stack of what is thrown", "const e = new Error(); Object.defineProperty(e, 'stack', { get() { while (true); } }); throw e", TIMEOUT),
+    js(
+        "message of what is thrown",
+        "const e = new Error(); Object.defineProperty(e, 'message', { get() { while (true); } }); throw e",
+        TIMEOUT,
+    ),
+    js(
+        "stack of what is thrown",
+        "const e = new Error(); Object.defineProperty(e, 'stack', { get() { while (true); } }); throw e",
+        TIMEOUT,
+    ),
     js("proxy trap", "new Proxy({}, { get() { while (true); } }).x", TIMEOUT),
     js("proxy as result", "new Proxy({}, { ownKeys() { while (true); } })", TIMEOUT),
     js("proxy as error", "throw new Proxy(new Error(), { getPrototypeOf() { while (true); } })", TIMEOUT),
@@ -68,11 +81,19 @@ ENDLESS_JAVASCRIPT: Final = (
     js("replacer", "'x'.replace(/x/, () => { while (true); })", TIMEOUT),
     js("reviver", "JSON.parse('[1]', () => { while (true); })", TIMEOUT),
     js("inner eval", "eval('while (true);')", TIMEOUT),
-    js("Symbol.hasInstance of Promise", "Object.defineProperty(Promise, Symbol.hasInstance, { value() { while (true); } }); ({})", TIMEOUT),
-    js("setter on Object.prototype", "Object.defineProperty(Object.prototype, 'x', { set() { while (true); } }); ({}).x = 1", TIMEOUT),
+    js(
+        "Symbol.hasInstance of Promise",
+        "Object.defineProperty(Promise, Symbol.hasInstance, { value() { while (true); } }); ({})",
+        TIMEOUT,
+    ),
+    js(
+        "setter on Object.prototype",
+        "Object.defineProperty(Object.prototype, 'x', { set() { while (true); } }); ({}).x = 1",
+        TIMEOUT,
+    ),
     js("regex, nested quantifier", "/(a+)+$/.test('a'.repeat(60) + 'b')", TIMEOUT),
     js("regex, alternatives", "/^(a|a|aa)*$/.test('a'.repeat(60) + 'b')", TIMEOUT),
-    js("regex, lookbehind", "/(?<=(a*)*)b$/.test('a'.repeat(60) + 'c')", TIMEOUT, MEMORY, THROWN),
+    js("regex, backreference", "/^(a*)*\\1*b$/.test('a'.repeat(60))", TIMEOUT, MEMORY, THROWN),
     js("regex over a long text", "/(.*)*x/.test('a'.repeat(100000))", TIMEOUT, MEMORY, THROWN),
 )
 
@@ -95,7 +116,12 @@ NATIVE_JAVASCRIPT: Final = (
     js("power of a BigInt", "(7n ** 5000000n).toString().length", TIMEOUT, MEMORY, THROWN),
     js("BigInt to text", "((1n << 4000000n) - 1n).toString().length", TIMEOUT, MEMORY, THROWN),
     js("JSON of a graph", "let g = []; for (let i = 0; i < 60; i++) g = [g, g]; g", TIMEOUT, MEMORY, NOT_JSON),
-    js("JSON of a graph, by the script", "let g = ['x']; for (let i = 0; i < 60; i++) g = [g, g]; JSON.stringify(g)", TIMEOUT, MEMORY),
+    js(
+        "JSON of a graph, by the script",
+        "let g = ['x']; for (let i = 0; i < 60; i++) g = [g, g]; JSON.stringify(g)",
+        TIMEOUT,
+        MEMORY,
+    ),
     js("text of a graph", "let g = ['x']; for (let i = 0; i < 60; i++) g = [g, g]; String(g)", TIMEOUT, MEMORY),
 )
 
@@ -109,14 +135,26 @@ MEMORY_JAVASCRIPT: Final = (
     js("text, padded", "'x'.padStart(2 ** 29).length", MEMORY, THROWN),
     js("arguments, spread", "Math.max(...new Array(1e8))", MEMORY, THROWN, TIMEOUT),
     js("closures", "let f = () => 1; for (;;) { const g = f; f = () => g; }", MEMORY, TIMEOUT),
-    js("memory, caught and tried again", "for (;;) { try { const a = []; for (;;) a.push(new Uint8Array(1e6)); } catch (e) {} }", TIMEOUT, MEMORY),
+    js(
+        "memory, caught and tried again",
+        "for (;;) { try { const a = []; for (;;) a.push(new Uint8Array(1e6)); } catch (e) {} }",
+        TIMEOUT,
+        MEMORY,
+    ),
     js_gives("memory, caught", "let n = 0; try { new Uint8Array(1e9); } catch (e) { n = 1; } n", 1),
 )
 
 DEEP_JAVASCRIPT: Final = (
     js("recursion", "function f() { return f() + 1; } f()", THROWN, words="call stack"),
     js("recursion through getters", "const o = { get a() { return this.a; } }; o.a", THROWN),
-    js("recursion through proxies", "let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {}); p.x", THROWN, MEMORY, TIMEOUT, CRASHED),
+    js(
+        "recursion through proxies",
+        "let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {}); p.x",
+        THROWN,
+        MEMORY,
+        TIMEOUT,
+        CRASHED,
+    ),
     js("recursion through toString", "const o = { toString() { return '' + o; } }; '' + o", THROWN),
     js("deep result", "let d = []; for (let i = 0; i < 300; i++) d = [d]; d", NOT_JSON, words="nested"),
     js("very deep result", "let d = []; for (let i = 0; i < 1e6; i++) d = [d]; d", NOT_JSON, MEMORY, TIMEOUT),
@@ -139,21 +177,46 @@ ESCAPES_JAVASCRIPT: Final = (
     js("console", "console.log(1)", THROWN, words="console is not defined"),
     js("print", "print(1)", THROWN, words="print is not defined"),
     js("timer", "setTimeout(() => 1, 1)", THROWN, words="setTimeout is not defined"),
-    js("global by constructor", "[].constructor.constructor('return process')()", THROWN, words="process is not defined"),
+    js(
+        "global by constructor",
+        "[].constructor.constructor('return process')()",
+        THROWN,
+        words="process is not defined",
+    ),
     js("global by a generator's constructor", "(function* () {}).constructor('yield process')().next()", THROWN),
-    js("wait on shared memory", "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)", THROWN, words="Atomics is not defined"),
+    js(
+        "wait on shared memory",
+        "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)",
+        THROWN,
+        words="Atomics is not defined",
+    ),
     js("clock of the machine", "performance.now()", THROWN, words="performance is not defined"),
     js("caller", "(function () { return arguments.callee.caller.toString(); })()", THROWN, words="cannot read"),
     js_gives("frame on the stack", "Error.prepareStackTrace = (e, s) => typeof s; typeof new Error().stack", "string"),
-    js_gives("globals", "Object.getOwnPropertyNames(globalThis).filter(n => /podium|process|os|std|print|env/.test(n))", []),
-    js_gives("prototype of the input", "$.polluted === undefined && ({}).polluted === undefined", True),
+    js_gives(
+        "globals",
+        "Object.getOwnPropertyNames(globalThis).filter(n => /^(podium.*|process|os|std|print|env)$/.test(n))",
+        [],
+    ),
+    js_holds("prototype of the input", "$.polluted === undefined && ({}).polluted === undefined"),
     js_gives("JSON replaced", "JSON.stringify = () => '1'; JSON.parse = null; ({ a: 2 })", {"a": 2}),
-    js_gives("intrinsics broken", "String.prototype.slice = null; Reflect.apply = null; Array.prototype.push = null; [1]", [1]),
+    js_gives(
+        "intrinsics broken",
+        "String.prototype.slice = null; Reflect.apply = null; Array.prototype.push = null; [1]",
+        [1],
+    ),
     js_gives("toJSON on every object", "Object.prototype.toJSON = () => 'gotcha'; ({ a: 2 })", "gotcha"),
-    js("toJSON on every object, thrown", "Object.prototype.toJSON = () => 'gotcha'; throw { a: 2 }", THROWN, words="gotcha"),
-    js_gives("Object.prototype frozen", "Object.freeze(Object.prototype); Object.freeze(globalThis); ({ a: 2 })", {"a": 2}),
+    js(
+        "toJSON on every object, thrown",
+        "Object.prototype.toJSON = () => 'gotcha'; throw { a: 2 }",
+        THROWN,
+        words="gotcha",
+    ),
+    js_gives(
+        "Object.prototype frozen", "Object.freeze(Object.prototype); Object.freeze(globalThis); ({ a: 2 })", {"a": 2}
+    ),
     js_gives("body that closes its function", "}); (function () {", None, form=Form.FUNCTION),
-    js_gives("dates differ from none", "new Date().getTime() === Date.now() && new Date().constructor === Date", True),
+    js_holds("dates differ from none", "new Date().getTime() === Date.now() && new Date().constructor === Date"),
 )
 
 RESULTS_JAVASCRIPT: Final = (
@@ -201,10 +264,18 @@ ENDLESS_JQ: Final = (
 DEEP_JQ: Final = (
     jq("deep result", "reduce range(300) as $i (1; [.])", NOT_JSON, words="nested"),
     jq("very deep result", "reduce range(1000000) as $i (1; [.])", NOT_JSON, CRASHED, TIMEOUT, MEMORY),
-    jq("deep to text", "reduce range(1000000) as $i (1; [.]) | tojson | length", CRASHED, TIMEOUT, MEMORY, THROWN, RESULT_TOO_LARGE),
+    jq(
+        "deep to text",
+        "reduce range(1000000) as $i (1; [.]) | tojson | length",
+        CRASHED,
+        TIMEOUT,
+        MEMORY,
+        THROWN,
+        RESULT_TOO_LARGE,
+    ),
     jq("deep from text", '("[" * 1000000) | fromjson', THROWN),
     jq("deep path", "[range(100000) | 0] as $p | null | setpath($p; 1)", NOT_JSON, CRASHED, TIMEOUT, MEMORY, THROWN),
-    jq("deep program", "(" * 5000 + "." + ")" * 5000, SYNTAX, MEMORY, CRASHED),
+    jq("deep program", "(" * 30000 + "." + ")" * 30000, SYNTAX, MEMORY, CRASHED),
 )
 
 ESCAPES_JQ: Final = (
@@ -238,7 +309,7 @@ ESCAPES_JQ: Final = (
     jq_gives("fields with refused names", '.env, ."input", ."debug"?, .["import"]', [None, None, None, None]),
     jq_gives("refused names in texts and comments", '"env" # env\n', ["env"]),
     jq_gives("not a number", "nan, infinite, [nan]", [None, 1.7976931348623157e308, [None]]),
-    jq_gives("broken code points", "[55296, 1114112] | try implode catch 1", [1]),
+    jq_gives("broken code points", "[55296, 1114112] | implode", ["\ufffd\ufffd"]),
     jq_gives("no result", "empty", []),
 )
 
