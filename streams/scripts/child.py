@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from streams.scripts.confinement import address_space, allow, bound_memory, confine
+from streams.scripts.confinement import AddressSpace, allow, bound_memory, confine
 from streams.scripts.framing import FAILURE, READY, VALUE, read_frame, write_frame
-from streams.scripts.javascript import JavaScript, memory_peak
+from streams.scripts.javascript import JavaScript
 from streams.scripts.jq_programs import JqPrograms
 from streams.scripts.limits import (
     CRASHED,
@@ -45,12 +45,12 @@ def main(server: int) -> None:
     _be_killed_first()
     javascript, programs = JavaScript(), JqPrograms()
     _warm_up(javascript, programs)
-    base_bytes = address_space()
+    address_space = AddressSpace()
+    base_bytes = address_space.bytes_now()
     protections = confine(server=server)
     bound_memory(base_bytes)
     # From here on nobody reads what a library prints.
     told = json.dumps(protections).encode()
-    grown_bytes = memory_peak() + GROWTH_BYTES_MAX
     for _ in range(JOBS_PER_PROCESS_MAX):
         javascript.prepare()
         write_frame(_CONVERSATION, READY, told)
@@ -60,7 +60,8 @@ def main(server: int) -> None:
         if job is None or document is None:
             return
         _answer(_outcome(javascript, programs, json.loads(job[1]), document[1].decode(), base_bytes))
-        if memory_peak() > grown_bytes:
+        javascript.forget()
+        if address_space.bytes_now() - base_bytes > GROWTH_BYTES_MAX:
             return
 
 

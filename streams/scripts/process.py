@@ -76,13 +76,17 @@ class ScriptProcess:
         """
         ours, theirs = socket.socketpair()
         errors, their_errors = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        writer: asyncio.StreamWriter | None = None
         try:
             # First what may be cancelled without harm: from the start on, there is a process to be ended.
             reader, writer = await asyncio.open_unix_connection(sock=ours)
             pid = await _spawned(theirs.fileno(), their_errors, threads)
         except BaseException:
-            ours.close()
             os.close(errors)
+            if writer is None:
+                ours.close()
+            else:
+                await _closed(writer)
             raise
         finally:
             theirs.close()
@@ -130,8 +134,7 @@ class ScriptProcess:
         """Kill the process and wait until it is gone. Nothing is left to do the second time."""
         self.kill()
         await self._gone()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await _closed(self._writer)
         if self._errors >= 0:
             os.close(self._errors)
             self._errors = -1
@@ -180,6 +183,12 @@ class ScriptProcess:
             printed = ""
         ending = "an unknown end" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
         return f"the script process ended with {ending}{': ' if printed else ''}{printed}"
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _spawned(conversation: int, errors: int, threads: Executor) -> int:

@@ -1,7 +1,7 @@
 """A process that confines itself like a script process and then tries everything it should no longer be able to do.
 
-Holds the attempts; prints as a JSON object what came of each. Started by `test_confinement.py`. Must not import anything
-after the confinement, as that would be one of the attempts.
+Holds the attempts; prints as a JSON object what came of each. Started by `test_confinement.py`. Must not import
+anything after the confinement, as that would be one of the attempts.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jq
 
-from streams.scripts.confinement import address_space, allow, bound_memory, confine
+from streams.scripts.confinement import AddressSpace, allow, bound_memory, confine
 
 MEGABYTE = 1024 * 1024
 
@@ -42,7 +42,7 @@ def main(folder: str, *, landlock: bool) -> None:
     """Confine this process and report. Without `landlock` the limits are on their own."""
     os.closerange(3, 1_000)
     os.environ.clear()
-    base_bytes = address_space()
+    base_bytes = AddressSpace().bytes_now()
     system = ctypes.CDLL(None, use_errno=True)
     protections = confine(server=os.getppid(), landlock=landlock)
     bound_memory(base_bytes)
