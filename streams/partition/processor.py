@@ -168,7 +168,7 @@ class PartitionProcessor:
         await self._recovered.wait()
 
     async def wait_landed(self) -> None:
-        """Return when nothing of a stopped processor is on its way any more: into the log, or to its workers' topics."""
+        """Return when nothing of a stopped processor is on its way any more, into the log or to workers' topics."""
         while not self._outboxes.empty():
             _, handed_out = self._outboxes.get_nowait()
             if handed_out is not None:

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from engine.commands import RestartWorkflow
 from engine.ids import WorkflowId
 from streams.eviction import GRACE_MS, Evictions
 from streams.memory import MemoryTopics
@@ -25,9 +26,7 @@ class Ground:
         self.partition = Partition(log)
         self.projected = 0
         self.owned = OwnedPartitions(lambda _: self.partition.processor, on_change=_ignore, announce=_nobody)
-        self.evictions = Evictions(
-            self.owned, projected=lambda _: self.projected, now_ms=lambda: self.partition.now_ms
-        )
+        self.evictions = Evictions(self.owned, projected=lambda _: self.projected, now_ms=lambda: self.partition.now_ms)
 
     def note(self) -> None:
         """Say that the workflow has ended."""
@@ -125,8 +124,6 @@ async def test_a_late_result_is_waited_for_by_the_history_too(ground: Ground) ->
 
 async def test_a_workflow_that_runs_again_stays(ground: Ground) -> None:
     """A restart within the grace takes it off the list."""
-    from engine.commands import RestartWorkflow  # noqa: PLC0415
-
     await ground.partition.ask(RestartWorkflow(workflow_id=A))
     ground.partition.now_ms += GRACE_MS
     ground.projected = next_offset(ground)

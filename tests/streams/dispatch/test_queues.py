@@ -35,8 +35,15 @@ class Ground:
     def _claim(self, task: QueuedTask, worker_id: str, at_ms: int) -> None:
         self.claims.append((task.task_id, worker_id, at_ms))
 
-    def offer(self, name: str, *, is_moot: bool = False, render: Callable[[], JsonObject | None] | None = None,
-              task_type: str = "t", **fields: object) -> None:
+    def offer(
+        self,
+        name: str,
+        *,
+        is_moot: bool = False,
+        render: Callable[[], JsonObject | None] | None = None,
+        task_type: str = "t",
+        **fields: object,
+    ) -> None:
         """Offer a task."""
         content = None if is_moot else {**SCHEDULED, "taskId": name}
         self.queues.offer(
@@ -209,9 +216,7 @@ async def test_queues_of_types_that_were_only_asked_for_are_forgotten(
     monkeypatch.setattr(queues_module, "QUEUES_MAX", 100)
     ground.offer("a")
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(
-            ground.queues.poll("u", worker_id="w", domain="", count=1, timeout_ms=10_000)
-        )
+        waiting = group.create_task(ground.queues.poll("u", worker_id="w", domain="", count=1, timeout_ms=10_000))
         await asyncio.sleep(0)
         for number in range(1_000):
             await ground.queues.poll(f"random{number}", worker_id="w", domain="", count=1, timeout_ms=0)
@@ -246,9 +251,9 @@ async def test_poll_records_name_the_workers_and_their_number_is_bounded(ground:
     assert ground.queues.poll_records("other") == []
 
 
-def keyed(ground: Ground, number: int, key: str, **fields: object) -> None:
+def keyed(ground: Ground, number: int, key: str, *, priority: int = 0) -> None:
     """Offer a task with an affinity key, of a type with eight partitions."""
-    ground.offer(f"t{number}", key=key, partitions=8, **fields)
+    ground.offer(f"t{number}", key=key, partitions=8, priority=priority)
 
 
 async def test_tasks_of_one_key_meet_one_worker_while_the_workers_stay(ground: Ground) -> None:

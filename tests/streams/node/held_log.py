@@ -1,7 +1,7 @@
 """A log in memory whose appends a test holds back, or lets fail.
 
-Holds what waits for the test. Must not change what is appended. Keeps the invariant of the port: per partition, what was
-appended first is there first.
+Holds what waits for the test. Must not change what is appended. Keeps the invariant of the port: per partition, what
+was appended first is there first.
 """
 
 import asyncio

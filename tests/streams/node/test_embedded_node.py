@@ -163,9 +163,7 @@ async def test_a_full_disk_acknowledges_only_what_is_stored_and_heals_by_itself(
         for number in range(200):
             workflow_id = WorkflowId(f"{prefix}{number}")
             try:
-                answer = await node.workflows.submit(
-                    StartWorkflow(name="one", workflow_id=workflow_id), wait_ms=2_000
-                )
+                answer = await node.workflows.submit(StartWorkflow(name="one", workflow_id=workflow_id), wait_ms=2_000)
             except (StoreFull, DecisionTimeout):
                 continue
             assert answer.rejected is None
@@ -196,9 +194,7 @@ async def test_a_full_disk_acknowledges_only_what_is_stored_and_heals_by_itself(
             assert await node.workflows.state(workflow_id) is not None
 
 
-async def test_without_a_history_ended_workflows_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_a_history_ended_workflows_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to wait for, and memory does not grow."""
     monkeypatch.setattr(eviction, "GRACE_MS", 0)
     monkeypatch.setattr(node_module, "EVICT_EVERY_S", 0.02)

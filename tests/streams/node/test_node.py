@@ -15,6 +15,8 @@ from engine.status import TaskStatus, WorkflowStatus
 from streams.errors import LogUnavailable, StoreFull, TopicMismatch
 from streams.memory import MemoryTopics
 from streams.node import RunningNode
+from streams.ports import NewRecord
+from streams.registry import Registry
 from streams.service import Answer, DecisionTimeout
 from streams.topics import COMMANDS, DEFINITIONS, EVENTS, TopicSpec
 from tests.streams.node.held_log import HeldLog
@@ -177,7 +179,9 @@ async def test_sub_workflows_run_in_their_own_partitions_and_tell_their_parents(
             assert child is not None
             assert child.started.parent is not None
             outlet = node._commands  # noqa: SLF001 - where a workflow lives is what this is about
-            homes.add((outlet.partition_of(child.workflow_id) == outlet.partition_of(child.started.parent.workflow_id),))
+            homes.add(
+                (outlet.partition_of(child.workflow_id) == outlet.partition_of(child.started.parent.workflow_id),)
+            )
             await node.workflows.submit(report(task, answer=42))
         states = [await ended(node, parent) for parent in parents]
     assert homes == {(True,), (False,)}
@@ -261,8 +265,6 @@ async def test_a_halted_partition_is_named_in_the_health_report_and_does_not_kee
     """The others decide; calls for it are refused at once."""
     async with memory_node(log, partitions=2) as node:
         await node.definitions.put_workflow(ONE)
-    from streams.ports import NewRecord  # noqa: PLC0415
-
     await log.append(EVENTS, 1, [NewRecord(key=None, value=b"{torn")])
     async with asyncio.timeout(10), memory_node(log, partitions=2) as node:
         health = await node.health()
@@ -322,8 +324,6 @@ async def test_a_start_with_an_unknown_name_is_refused_and_a_definition_of_anoth
         refused = await start(node, "one")
         assert refused.rejected is not None
         assert refused.rejected.code is RejectionCode.DEFINITION_NOT_FOUND
-        from streams.registry import Registry  # noqa: PLC0415
-
         async with Registry(log) as elsewhere:
             await elsewhere.put_workflow(ONE)
             answer = await start(node, "one")

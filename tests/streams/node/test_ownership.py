@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import msgspec
 import pytest
 
 from engine.errors import InvariantViolated
@@ -14,7 +15,7 @@ from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
 from streams.ports import NewRecord
 from streams.records import OwnerClaimed, encode
-from streams.topics import EVENTS, SNAPSHOTS, engine_topics
+from streams.topics import COMMANDS, EVENTS, SNAPSHOTS, engine_topics
 from tests.streams.node.held_log import HeldLog
 from tests.streams.node.rig import NOW_MS, Partition, records, start
 
@@ -74,9 +75,7 @@ async def owned(log: HeldLog) -> AsyncGenerator[Owned]:
 
 async def append_start(log: HeldLog, name: str) -> None:
     """Append a start as a client of the topic does."""
-    import msgspec  # noqa: PLC0415
-
-    await log.append("commands", 0, [NewRecord(key=None, value=msgspec.json.encode(start(name)))])
+    await log.append(COMMANDS, 0, [NewRecord(key=None, value=msgspec.json.encode(start(name)))])
 
 
 @pytest.mark.parametrize("error", [LogUnavailable("silent"), StoreFull("full")], ids=["unavailable", "full"])

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from engine.commands import ReportTaskResult
 from engine.definitions import WorkflowDef, WorkflowTask
@@ -43,9 +45,9 @@ def calling(url: object) -> WorkflowDef:
 class Server:
     """A server that counts its requests."""
 
-    def __init__(self, server: TestServer) -> None:
-        """Be reached at the address of `server`."""
-        self.url = server.make_url("/work")
+    def __init__(self, url: URL) -> None:
+        """Be reached at `url`."""
+        self.url = url
         self.bodies: list[JsonObject] = []
 
 
@@ -61,7 +63,7 @@ async def serving(answer: Callable[[JsonObject], web.Response]) -> AsyncGenerato
     app = web.Application()
     app.router.add_post("/work", handle)
     async with TestServer(app) as server:
-        found = Server(server)
+        found = Server(server.make_url("/work"))
         yield found
 
 
@@ -165,8 +167,6 @@ def results(found: list[ReportTaskResult]) -> list[tuple[str, TaskStatus | None]
 
 async def reports(log: HeldLog) -> list[ReportTaskResult]:
     """Return the reports in the log."""
-    import msgspec  # noqa: PLC0415
-
     return [
         msgspec.json.decode(record.value or b"", type=ReportTaskResult)
         for record in await records(log, COMMANDS)

@@ -57,9 +57,7 @@ async def test_two_hundred_timers_at_once_are_never_early_and_hardly_late(
 @pytest.mark.slow
 async def test_timers_that_fell_due_while_the_node_was_down_fire_at_its_start(tmp_path: Path) -> None:
     """And those that are not due yet keep their instant."""
-    settings = NodeSettings(
-        data_dir=tmp_path / "data", url="http://127.0.0.1:0", history=False, snapshot_every_ms=100
-    )
+    settings = NodeSettings(data_dir=tmp_path / "data", url="http://127.0.0.1:0", history=False, snapshot_every_ms=100)
     async with open_node(settings) as node:
         await node.definitions.put_workflow(waiting("1 seconds"))
         early = (await start(node, "waiting")).workflow_id
