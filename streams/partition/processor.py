@@ -240,7 +240,9 @@ class PartitionProcessor:
         )
         recovered = await recover(self._log, self.partition, self.machine, claim)
         restored = recovered.restored
-        self._snapshots.note_restored(restored.ids, left_over=restored.left_over, parts=restored.parts)
+        self._snapshots.note_restored(
+            restored.ids, left_over=restored.left_over, parts=restored.parts, read_up_to=restored.read_up_to
+        )
         self.read_offset = self.machine.chain.command_offset + 1
         self._note_stored()
         return recovered
