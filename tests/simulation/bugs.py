@@ -228,7 +228,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     Bug(
         name="dropped-forwards",
         mistake="a command of another partition is decided and thrown away",
-        seeds_max=200,
+        seeds_max=500,
         put_in=_forwarded_commands_are_dropped,
     ),
     Bug(
