@@ -16,7 +16,6 @@ DefinitionHash = NewType("DefinitionHash", str)
 WORKFLOW_ID_CHARS_MAX: Final = 200
 """Longer ids help nobody and must fit, with a task's number, into topic keys, file names and URLs."""
 
-_ITERATION_MARK: Final = "__"
 _SEQ_DIGITS_MAX: Final = 12
 """No workflow has that many tasks; a longer number is a mistake."""
 _ID_PUNCTUATION: Final = frozenset("-_.:@+=")
@@ -37,11 +36,6 @@ def parse_task_id(text: str) -> tuple[WorkflowId, TaskSeq] | None:
     if not mark or not workflow or not (seq.isascii() and seq.isdigit()) or len(seq) > _SEQ_DIGITS_MAX:
         return None
     return WorkflowId(workflow), TaskSeq(int(seq))
-
-
-def iteration_ref(ref: RefName, iteration: int) -> RefName:
-    """Return the reference name of a task in the given pass of a loop; pass 0 means outside of any loop."""
-    return RefName(f"{ref}{_ITERATION_MARK}{iteration}") if iteration else ref
 
 
 def child_workflow_id(parent: WorkflowId, seq: TaskSeq) -> WorkflowId:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 
 from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
     AnnounceOutcome,
@@ -23,6 +23,7 @@ from engine.effects import (
 )
 from engine.events import (
     ChildTerminationRequested,
+    ConditionAsked,
     Event,
     LeaseExtended,
     TaskEnded,
@@ -41,7 +42,7 @@ from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open
 
 Effects: TypeAlias = tuple[Effect, ...]
 
-_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP})
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT})
 """Who is told of a task by `DispatchTask`."""
 
 
@@ -61,7 +62,7 @@ def standing_effects(state: WorkflowState) -> Effects:
     effects = [*_workflow_timer(state)]
     for task in open_tasks(state):
         effects.extend(_timer(task))
-        if _is_out(task):
+        if _is_out(task, state):
             effects.append(DispatchTask(seq=task.spec.seq))
     return tuple(effects)
 
@@ -70,7 +71,7 @@ def _task_scheduled(state: WorkflowState, event: TaskScheduled) -> Effects:
     task = state.tasks.get(event.seq)
     if not isinstance(task, PendingTask):
         return ()  # what came after it in the decision, or later, says what is to be done
-    return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task) else _timer(task)
+    return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task, state) else _timer(task)
 
 
 def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostponed) -> Effects:
@@ -78,7 +79,7 @@ def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostpone
     if not isinstance(task, PendingTask):
         return ()
     timer = _replaced_timer(task)
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
 
 
 def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
@@ -89,7 +90,7 @@ def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
     child_id = task.progress.child_id
     if task.spec.dispatch == TO_CHILD and child_id is not None:
         return (*timer, SendCommand(command=_child_start(state, task, child_id)))
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
 
 
 def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
@@ -99,8 +100,8 @@ def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
 
 def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     task = state.tasks.get(event.seq)
-    if task is None:
-        return ()
+    if task is None:  # the same decision has forgotten the pass that the task was in
+        return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
     spec = task.spec
     timer = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
     return (*timer, RetractTask(seq=event.seq)) if spec.dispatch in _DISPATCHED else timer
@@ -109,8 +110,17 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
 def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:
     if state.is_terminal:
         return ()
-    timers = (timer for task in open_tasks(state) for timer in _timer(task))
-    return (*_workflow_timer(state), *timers)
+    effects = [*_workflow_timer(state)]
+    for task in open_tasks(state):
+        effects.extend(_timer(task))
+        if task.spec.repeats and _is_out(task, state):  # what a script said meanwhile was not heard
+            effects.append(DispatchTask(seq=task.spec.seq))
+    return tuple(effects)
+
+
+def _condition_asked(state: WorkflowState, event: ConditionAsked) -> Effects:
+    is_asked = state.loops.get(event.seq) == event.iteration
+    return (DispatchTask(seq=event.seq),) if is_asked else ()
 
 
 def _clock_started(state: WorkflowState, event: Event) -> Effects:
@@ -187,11 +197,14 @@ def _workflow_timer(state: WorkflowState) -> Effects:
     return () if due_at_ms is None else (ArmTimer(seq=WORKFLOW_TIMER, due_at_ms=due_at_ms),)
 
 
-def _is_out(task: OpenTask) -> bool:
+def _is_out(task: OpenTask, state: WorkflowState) -> bool:
     """Whether somebody outside should be working on the task, or be offered it."""
-    if task.spec.dispatch == TO_WORKER:
-        return isinstance(task, PendingTask) and not task.due_at_ms
-    return task.spec.dispatch == TO_HTTP and isinstance(task, RunningTask) and not task.progress.answered
+    dispatch = task.spec.dispatch
+    if isinstance(task, PendingTask):
+        return dispatch == TO_WORKER and not task.due_at_ms
+    if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
+        return not task.spec.repeats or bool(state.loops[task.spec.seq])
+    return dispatch == TO_HTTP and not task.progress.answered
 
 
 _EFFECTS: Final = cast(
@@ -207,6 +220,7 @@ _EFFECTS: Final = cast(
         TaskPostponed: _task_offered_again,
         TaskStarted: _task_started,
         LeaseExtended: _lease_extended,
+        ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
         ChildTerminationRequested: _child_termination_requested,
     },

@@ -143,22 +143,15 @@ def blocking_task(state: WorkflowState) -> Task | None:
     """Return the first task that waits for somebody outside: a WAIT without a timer, or a HUMAN."""
     for seq in sorted(state.tasks):
         task = state.tasks[seq]
-        if isinstance(task, RunningTask) and task.spec.type in ("WAIT", "HUMAN") and not task.spec.wakes_at_ms:
+        if isinstance(task, RunningTask) and task.spec.type in ("WAIT", "HUMAN", "YIELD") and not task.spec.wakes_at_ms:
             return task
     return None
 
 
 def open_task_of(state: WorkflowState, ref: RefName) -> Task | None:
     """Return the open attempt of a reference name, which may come without its loop suffix."""
-    exact = state.task(ref)
-    if exact is not None and not isinstance(exact, EndedTask):
-        return exact
-    found = [
-        task
-        for task in (state.tasks[seq] for seq in state.latest.values())
-        if task.spec.node == ref and not isinstance(task, EndedTask)
-    ]
-    return max(found, key=lambda task: task.spec.seq, default=None)
+    task = state.named(ref)
+    return None if isinstance(task, EndedTask) else task
 
 
 def bulk_json(succeeded: Sequence[str], failed: Mapping[str, str]) -> JsonObject:

@@ -24,10 +24,23 @@ BUILT_IN: Final = {
     "SET_VARIABLE": set_variable.schedule,
     "SUB_WORKFLOW": sub_workflow.schedule,
     "WAIT": wait.schedule,
+    "YIELD": wait.schedule,
 }
 """The built-in types that need nothing but an input."""
 
-NEEDS_A_PLACE: Final = frozenset({"DECISION", "DYNAMIC", "FORK_JOIN", "JOIN", "SIMPLE", "SWITCH", "TERMINATE"})
+NEEDS_A_PLACE: Final = frozenset(
+    {
+        "DECISION",
+        "DO_WHILE",
+        "DYNAMIC",
+        "EXCLUSIVE_JOIN",
+        "FORK_JOIN",
+        "JOIN",
+        "SIMPLE",
+        "SWITCH",
+        "TERMINATE",
+    }
+)
 """The other types of the registry: what they lead to stands in the definition."""
 
 

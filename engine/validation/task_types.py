@@ -24,9 +24,7 @@ _NOT_SERVED_TYPES: Final = frozenset(
         "AGENT",
         "CALL_MCP_TOOL",
         "CANCEL_AGENT",
-        "DO_WHILE",
         "EVENT",
-        "EXCLUSIVE_JOIN",
         "FORK",
         "FORK_JOIN_DYNAMIC",
         "GENERATE_AUDIO",
@@ -93,6 +91,25 @@ def _switch(placed: Placed) -> Iterator[Violation]:
         yield from _script(f"{placed.path}.expression", expression)
     if not task.decision_cases:
         yield _missing(placed, "decisionCases", "a SWITCH needs at least one of decisionCases")
+
+
+def _do_while(placed: Placed) -> Iterator[Violation]:
+    task = placed.task
+    if not task.loop_over:
+        yield _missing(placed, "loopOver", "a DO_WHILE needs at least one task in loopOver")
+    if not (task.loop_condition or "").strip() and task.items is None and "_items" not in task.input_parameters:
+        yield _missing(placed, "loopCondition", "a DO_WHILE needs loopCondition, or items to go through")
+    if (task.loop_condition or "").strip():
+        yield from _script(f"{placed.path}.loopCondition", task.loop_condition or "")
+    keep = task.input_parameters.get("keepLastN")
+    if keep is not None and not has_expression(keep) and not _is_count(keep):
+        message = f"keepLastN should be a number from 1 on and is {keep!r}"
+        yield Violation(path=f"{placed.path}.inputParameters.keepLastN", message=message, invalid_value=keep)
+
+
+def _exclusive_join(placed: Placed) -> Iterator[Violation]:
+    if not placed.task.join_on and not placed.task.default_exclusive_join_task:
+        yield _missing(placed, "joinOn", "an EXCLUSIVE_JOIN needs joinOn or defaultExclusiveJoinTask")
 
 
 def _dynamic(placed: Placed) -> Iterator[Violation]:
@@ -183,6 +200,12 @@ def _script(path: str, expression: str) -> Iterator[Violation]:
         yield Violation(path=path, message=message, invalid_value=expression)
 
 
+def _is_count(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return value.isascii() and value.isdigit() and int(value[:9]) > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _is_priority(value: JsonValue) -> bool:
     if value is None or (isinstance(value, str) and has_expression(value)):
         return True
@@ -197,7 +220,9 @@ def _nothing(placed: Placed) -> Iterator[Violation]:
 
 _RULES: Final[dict[str, Rule]] = {
     "DECISION": _decision,
+    "DO_WHILE": _do_while,
     "DYNAMIC": _dynamic,
+    "EXCLUSIVE_JOIN": _exclusive_join,
     "FORK_JOIN": _fork_join,
     "HTTP": _http,
     "HUMAN": _nothing,
@@ -209,6 +234,7 @@ _RULES: Final[dict[str, Rule]] = {
     "SWITCH": _switch,
     "TERMINATE": _terminate,
     "WAIT": _wait,
+    "YIELD": _wait,
 }
 
 SERVED_TASK_TYPES: Final = frozenset(_RULES)

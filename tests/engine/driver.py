@@ -28,6 +28,7 @@ WILD_STEPS_MAX: Final = 100
 CALM_STEPS_MAX: Final = 2_000
 """More than any workflow here needs; whoever gets there runs in a circle."""
 
+_SIGNALLED: Final = frozenset({"WAIT", "HUMAN", "YIELD"})
 _OUTCOMES: Final = (
     *(TaskStatus.COMPLETED,) * 9,
     *(TaskStatus.FAILED,) * 3,
@@ -109,7 +110,11 @@ class Driver:
             if isinstance(task, RunningTask) and task.progress.child_id in self._children():
                 scenario.end_child(task.spec.ref, output={"n": 2, "way": "x"})
                 return True
-            if isinstance(task, RunningTask) and task.spec.type in {"WAIT", "HUMAN"} and not task.spec.wakes_at_ms:
+            if (
+                isinstance(task, RunningTask)
+                and task.spec.type in {"WAIT", "HUMAN", "YIELD"}
+                and not task.spec.wakes_at_ms
+            ):
                 scenario.update(None, output={"n": 3})
                 return True
         if not scenario.timers:
@@ -185,7 +190,9 @@ class Driver:
         return self.scenario.update(None, self._random.choice(_OUTCOMES))
 
     def _skip(self) -> Decision:
-        return self.scenario.skip(self._random.choice([*self._refs, RefName("nothing")]), output={"n": 5})
+        ref = self._random.choice([*self._refs, RefName("nothing")])
+        passes = self._random.choice(["", "", "__1", "__2", "__1__2"])
+        return self.scenario.skip(ref + passes, output={"n": 5})
 
     def _restart_newest(self) -> Decision:
         return self.scenario.restart(use_latest_definitions=True)

@@ -14,7 +14,7 @@ import msgspec
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
 from engine.json_value import JsonObject, JsonValue
 from engine.validation import validate_workflow
-from tests.engine.building import fork, join, switch, task, task_def, workflow
+from tests.engine.building import fork, join, loop, switch, task, task_def, workflow
 
 NESTING_MAX: Final = 4
 TASKS_MAX: Final = 60
@@ -59,7 +59,11 @@ class _Generator:
         return Generated(
             definition=definition,
             others=(CHILD, *definitions),
-            workflow_input={"way": random.choice("xyz"), "name": random.choice(["r1", "NOOP", "WAIT", "made_up"])},
+            workflow_input={
+                "way": random.choice("xyz"),
+                "name": random.choice(["r1", "NOOP", "WAIT", "made_up"]),
+                "list": [1, 2, 3],
+            },
         )
 
     def _ref(self) -> str:
@@ -77,7 +81,7 @@ class _Generator:
 
     def _some_task(self, depth: int) -> list[WorkflowTask]:
         random = self._random
-        nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision]
+        nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision, self._loop]
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
@@ -118,6 +122,18 @@ class _Generator:
         cases = {case: tuple(self._list(depth=depth)) for case in self._random.sample("xyz", 2)}
         given = {"way": self._way()}
         return [task(ref, "DECISION", case_value_param="way", input_parameters=given, decision_cases=cases)]
+
+    def _loop(self, depth: int) -> list[WorkflowTask]:
+        random = self._random
+        ref = self._ref()
+        body = self._list(depth=depth) or [task(self._ref(), "NOOP")]
+        given: JsonObject = {"keepLastN": random.randint(1, 2)} if random.random() < 0.4 else {}
+        condition: str | None = f"$.{ref}.iteration < {random.randint(1, 3)}"
+        items: JsonValue = None
+        if random.random() < 0.3:
+            items = random.choice([[1, 2], [], "${workflow.input.list}", "${workflow.input.way}"])
+            condition = random.choice([None, condition, f"$.{ref}.loopItem != 2"])
+        return [loop(ref, condition, *body, items=items, input_parameters=given, **self._tolerance())]
 
     # ---- what does not
 
