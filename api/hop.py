@@ -23,7 +23,10 @@ from streams.service import NotOwner
 
 HOPPED_HEADER: Final = "X-Podium-Hopped"
 WAIT_MS_MAX: Final = 9_000
-"""For an owner, in all. A partition of a process that died changes hands within the session timeout (6 s) and a second or two."""
+"""For an owner, in all.
+
+A partition of a process that died changes hands within the session timeout (6 s) and a second or two.
+"""
 PAUSE_MS: Final = 50
 """Between two looks for an owner."""
 HOP_MS_MAX: Final = 30_000

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from benchmarks.budgets import verdicts
@@ -24,8 +25,8 @@ from benchmarks.machine import Machine, describe_machine
 from benchmarks.micro.client_cost import run_client_cost
 from benchmarks.micro.engine_cost import run_decide, run_fold
 from benchmarks.micro.recovery import run_recovery
-from benchmarks.results import BenchmarkFailed, Result, report_json, report_of
-from benchmarks.screen import errors, progress, show_results, show_verdicts
+from benchmarks.results import BenchmarkFailed, Report, Result, report_json, report_of
+from benchmarks.screen import errors, markdown, progress, show_results, show_verdicts
 from benchmarks.searchable import run_searchable
 from benchmarks.stage import Log, Stage
 from benchmarks.standard import standard_steps
@@ -59,7 +60,7 @@ def standard(
     machine = describe_machine()
     results, failures = _run_steps(scale, only)
     found = verdicts(results)
-    show_verdicts(found)
+    show_verdicts(found, scale=scale)
     if out is None and scale == 1.0 and not only:
         RESULTS_FOLDER.mkdir(exist_ok=True)
         out = RESULTS_FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M}.json"
@@ -216,6 +217,13 @@ def recovery(
 ) -> None:
     """Start a server on a log with very many open workflows."""
     _tell(lambda: [run_recovery(workflows=workflows)], out)
+
+
+@app.command("markdown")
+def as_markdown(report: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What --out wrote.")]) -> None:
+    """Print the budgets of a report as Markdown. Measures nothing."""
+    read = msgspec.json.decode(report.read_bytes(), type=Report)
+    print(markdown(read, verdicts(read.results)))
 
 
 def main() -> None:

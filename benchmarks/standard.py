@@ -46,7 +46,7 @@ def standard_steps(*, scale: float = 1.0) -> list[Step]:
         Step(title="ladder of sequences", run=lambda: [_ladder(Shape.SEQUENCE, scale)]),
         Step(title="ladder of forks", run=lambda: [_ladder(Shape.FORK, scale)]),
         Step(title="timers", run=lambda: _timers(scale)),
-        Step(title="kill -9 under load", run=lambda: [run_kill(workflows=_some(6_000, scale))]),
+        Step(title="kill -9 under load", run=lambda: [run_kill()]),
         Step(title="recovery", run=lambda: [run_recovery(workflows=_some(100_000, scale))]),
     ]
     if missing_prerequisite() is None:

@@ -1,8 +1,8 @@
 """Appending commands: many callers, few batches.
 
-Holds, per partition, what waits to be appended while the append before it is under way. Must not know what a command does. Keeps three
-invariants: commands of one caller keep their order; a caller's wait ends when its command is durable, or was refused, and only then; and
-nobody waits for an outlet that has closed.
+Holds, per partition, what waits to be appended while the append before it is under way. Must not know what a command
+does. Keeps three invariants: commands of one caller keep their order; a caller's wait ends when its command is durable,
+or was refused, and only then; and nobody waits for an outlet that has closed.
 """
 
 import asyncio
@@ -20,9 +20,12 @@ from streams.topics import COMMANDS, partition_of
 
 BATCH_RECORDS_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 700_000
-"""Below a broker's default limit for one batch (1 MiB). A larger command goes alone: if it is refused, no other is refused with it."""
+"""Below a broker's default limit for one batch (1 MiB).
+
+A larger command goes alone: if it is refused, no other is refused with it.
+"""
 WAITING_MAX: Final = 20_000
-"""Commands of callers that wait for one partition; with more than this the log does not keep up, and callers are told to come again.
+"""Commands of callers that wait for one partition. With more the log does not keep up, and callers are told so.
 Effects are not counted: a partition that cannot send them stops deciding, which bounds them."""
 
 _encoder: Final = msgspec.json.Encoder()
@@ -34,7 +37,10 @@ class _Waiting(msgspec.Struct, kw_only=True, eq=False):
 
 
 class _Lane:
-    """What waits for one partition. `accepted` counts what was ever enqueued, `settled` what was stored or refused since."""
+    """What waits for one partition.
+
+    `accepted` counts what was ever enqueued, `settled` what was stored or refused since.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[_Waiting] = deque()
@@ -73,9 +79,12 @@ class CommandOutlet:
         partition = self.partition_of(_workflow_of(command))
         lane = self._lanes.get(partition)
         if lane is not None and len(lane.waiting) >= WAITING_MAX:
-            message = f"{len(lane.waiting)} commands wait for partition {partition} already; send the command again later"
+            message = (
+                f"{len(lane.waiting)} commands wait for partition {partition} already; send the command again later"
+            )
             raise LogUnavailable(message)
-        await asyncio.shield(self.enqueue(command))  # who waits behind this command must not be told that it has been settled
+        # Shielded: who waits behind this command must not be told that it has been settled.
+        await asyncio.shield(self.enqueue(command))
 
     def enqueue(self, command: Command) -> asyncio.Future[None]:
         """Put a command behind those before it; the future tells when it is durable."""
@@ -108,6 +117,11 @@ class CommandOutlet:
             return None
         await lane.settled.wait(lane.accepted)
         return lane.last_offset
+
+    async def flush(self) -> None:
+        """Wait until all that was enqueued so far, for whatever partition, is durable or refused."""
+        for partition in list(self._lanes):
+            await self.flushed(partition)
 
     async def run(self) -> None:
         """Append until cancelled; then fail what has not been appended, and all that comes later."""

@@ -1,7 +1,7 @@
 """A number that only grows, and those who wait until it is large enough.
 
-Holds offsets, sequence numbers and counts on their way up. Must not know what they count. Keeps the invariant that everybody who waits
-is told: that the number has come, or that it will not come here any more.
+Holds offsets, sequence numbers and counts on their way up. Must not know what they count. Keeps the invariant that
+everybody who waits is told: that the number has come, or that it will not come here any more.
 """
 
 import asyncio
@@ -20,7 +20,10 @@ class Milestone:
         self._is_over = False
 
     def reach(self, value: int) -> None:
-        """Take note that the number is `value` now, and wake exactly those who waited for it. Smaller ones change nothing."""
+        """Take note that the number is `value` now, and wake exactly those who waited for it.
+
+        Smaller ones change nothing.
+        """
         self.value = max(self.value, value)
         while self._waiting and self._waiting[0][0] <= self.value:
             _tell(heapq.heappop(self._waiting)[2], reached=True)

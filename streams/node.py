@@ -7,6 +7,7 @@ leaving it half alive.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -18,13 +19,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from engine.commands import ClaimTask
 from engine.graph import Graphs
-from engine.ids import TaskId, WorkflowId
+from engine.ids import WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from streams.backend import Backend, open_embedded
 from streams.command_outlet import CommandOutlet
+from streams.dispatch.claims import Claims
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
@@ -47,6 +48,8 @@ from streams.workflows import NodeWorkflows
 BRING_UP_AGAIN_AFTER_S: Final = 1.0
 BRING_UP_WAIT_MS: Final = 60_000
 EVICT_EVERY_S: Final = 1.0
+SETTLE_WITHIN_S: Final = 2.0
+"""At an orderly end. With the requests that run (8 s by default) it stays within the 10 s that supervisors give."""
 START_MARK: Final = b'"start_workflow"'
 
 
@@ -79,7 +82,7 @@ class RunningNode:
         self._graphs = Graphs(self._registry)
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
-        self._queues = PollQueues(now_ms=epoch_ms, on_claimed=self._claim)
+        self._queues = PollQueues(now_ms=epoch_ms, claim=Claims(self._commands).claim)
         self._owned = OwnedPartitions(
             self._make_processor, on_change=self._owned_changed, announce=backend.announce_owner
         )
@@ -105,7 +108,7 @@ class RunningNode:
             owned=self._owned,
             history=history.store,
             owner_url=backend.owner_url,
-            adopt=self._adopt,
+            taken_back=self._ended,
         )
 
     # ---- what the surfaces see
@@ -175,6 +178,19 @@ class RunningNode:
         for partition in self._owned.assigned:
             await self._owned.wait_deciding(partition, timeout_ms=BRING_UP_WAIT_MS)
 
+    async def settle(self) -> None:
+        """Wait, within a bound, until what this node has taken is stored and, where it decides itself, decided.
+
+        For an orderly end: a task that was handed out is claimed then, so nobody gets it again after the next start.
+        """
+        with contextlib.suppress(TimeoutError, StreamsError):
+            async with asyncio.timeout(SETTLE_WITHIN_S):
+                await self._commands.flush()
+                for processor in self._owned.deciding():
+                    offset = await self._commands.flushed(processor.partition)
+                    if offset is not None:
+                        await processor.wait_decided(offset)
+
     async def _work(self) -> None:
         """Bring the node up, whenever the log is there, then own what is assigned."""
         async with AsyncExitStack() as stack:
@@ -230,7 +246,7 @@ class RunningNode:
                 url=self._settings.url,
                 partitions=self._backend.partitions,
                 snapshot_every_ms=self._settings.snapshot_every_ms,
-                trim_commands=not self._backend.durable_queues,
+                is_alone=not self._backend.durable_queues,
             ),
             now_ms=epoch_ms,
             load=self._load,
@@ -251,26 +267,17 @@ class RunningNode:
             return False
         return wanted.workflow_def is None and self._registry.find_workflow(wanted.name, wanted.version) is None
 
-    def _claim(self, attempt: TaskId, worker_id: str, at_ms: int) -> None:
-        workflow_id = WorkflowId(attempt.rpartition("~")[0])
-        command = ClaimTask(workflow_instance_id=workflow_id, task_id=attempt, worker_id=worker_id, claimed_at_ms=at_ms)
-        self._commands.enqueue(command)
-
     def _machine_of(self, workflow_id: WorkflowId) -> PartitionMachine | None:
-        processor = self._owned.processor_of(self._commands.partition_of(workflow_id))
+        processor = self._owned.processor(self._commands.partition_of(workflow_id))
         return None if processor is None else processor.machine
 
     def _ended(self, state: WorkflowState) -> None:
-        self._evictions.note(self._commands.partition_of(state.workflow_id), state.workflow_id)
+        self._evictions.note(self._commands.partition_of(state.workflow_id), state)
 
     def _owned_changed(self, partition: int, *, owned: bool) -> None:
         self._history.own(partition, owned=owned)
         if not owned:
             self._replies.abandon(partition)
-
-    def _adopt(self, processor: PartitionProcessor, state: WorkflowState) -> None:
-        processor.machine.adopt(state)
-        self._evictions.note(processor.partition, state.workflow_id)
 
 
 def epoch_ms() -> int:
@@ -288,7 +295,7 @@ def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend
 
 @asynccontextmanager
 async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
-    """Run a node while the block runs. One on the embedded log is up when the block begins; one on Kafka says when it is.
+    """Run a node while the block runs. On the embedded log it is up when the block begins; on Kafka it says when.
 
     Raises:
         StoreLocked: another process uses the data directory.
@@ -304,5 +311,6 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
                 if settings.kafka is None:
                     await node.wait_up()
                 yield node
+                await node.settle()
             finally:
                 life.cancel()

@@ -106,6 +106,7 @@ class NoHistory:
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
         """See `History`: nothing is known."""
         del workflow_id
+        return None
 
     async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
         """See `History`: there is nothing to search."""

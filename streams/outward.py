@@ -4,21 +4,29 @@ Holds the one interpreter of an `Outbox`. Must not decide, nor change a state. K
 only when every receiver has acknowledged: only then may a later decision say that these effects need not be sent again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
+from engine.commands import Command, tag_of, workflow_of
+from engine.dispatch import TO_HTTP, TO_WORKER
 from engine.ids import TaskId, task_id
 from engine.json_value import JsonObject
 from engine.model import OpenTask, PendingTask, WorkflowState
 from streams.command_outlet import CommandOutlet
+from streams.errors import RecordTooLarge
 from streams.partition.turn import Outbox
 from streams.ports import Log, LogRecord, NewRecord
 from streams.replies import Replies
+from streams.substitutes import instead_of, undeliverable, without_payload
 from streams.topics import DEAD_LETTER, OUTCOMES
 
 _encoder: Final = msgspec.json.Encoder()
+_log = structlog.get_logger(__name__)
 
 
 class TaskDesk(Protocol):
@@ -63,47 +71,102 @@ class NodeOutward:
         self._requests = requests
         self._announce = announce
         self._on_ended = on_ended
-        self._dispatched: dict[int, Awaitable[object]] = {}
 
-    def now(self, outbox: Outbox) -> None:
-        """Answer callers and hand out tasks; what has to be waited for is remembered for `send`."""
-        offered: list[tuple[WorkflowState, OpenTask]] = []
+    def now(self, outbox: Outbox) -> Awaitable[object] | None:
+        """Answer callers and hand out tasks; return what tells that the tasks are durable where they went."""
         for state, task in outbox.dispatches:
-            if task.spec.dispatch == "http":
+            if task.spec.dispatch == TO_HTTP:
                 self._requests.begin(task_id(state.workflow_id, task.spec.seq), task)
-            elif isinstance(task, PendingTask):
-                offered.append((state, task))
-        if offered:
-            durable = self._desk.offer(offered)
-            if durable is not None:
-                self._dispatched[id(outbox)] = durable
+        offered = _offered(outbox)
+        handed_out = self._desk.offer(offered) if offered else None
         for attempt in outbox.retracts:
             self._desk.retract(attempt)
         for request_id, answer in outbox.replies:
             self._replies.resolve(request_id, answer)
         for state in (*outbox.outcomes, *outbox.kept):
             self._on_ended(state)
+        return handed_out
 
-    async def send(self, partition: int, outbox: Outbox) -> None:
+    async def send(self, partition: int, outbox: Outbox, handed_out: Awaitable[object] | None) -> None:
         """Send what goes through the log, and wait for all receivers.
+
+        What is too large to be sent is replaced by word of it: it would be too large for ever, and nothing behind it
+        would arrive.
 
         Raises:
             LogUnavailable, StoreFull: something is not known to have arrived.
         """
-        dispatched = self._dispatched.pop(id(outbox), None)
-        waiting: list[Awaitable[object]] = [] if dispatched is None else [dispatched]
-        waiting += [self._commands.enqueue(command) for command in outbox.commands]
-        waiting += [
-            self._commands.enqueue_record(home, NewRecord(key=source.key, value=source.value))
-            for home, source in outbox.forwards
-        ]
-        if outbox.dead_letters:
-            letters = [_dead_letter(source, why) for source, why in outbox.dead_letters]
-            waiting.append(self._log.append(DEAD_LETTER, 0, letters))
-        if outbox.outcomes and self._announce:
-            waiting.append(self._log.append(OUTCOMES, partition, _outcomes(outbox.outcomes)))
-        for stored in waiting:
-            await stored
+        receivers: list[_Receiver] = []
+        if handed_out is not None:
+            receivers.append(_Receiver(sent=handed_out, instead=partial(self._offer_singly, _offered(outbox))))
+        receivers.extend(
+            _Receiver(sent=self._commands.enqueue(command), instead=partial(self._send_instead, command))
+            for command in outbox.commands
+        )
+        for home, source in outbox.forwards:
+            record = NewRecord(key=source.key, value=source.value)
+            receivers.append(_Receiver(sent=self._commands.enqueue_record(home, record)))
+        self._publish(receivers, DEAD_LETTER, 0, [_dead_letter(source, why) for source, why in outbox.dead_letters])
+        if self._announce:
+            self._publish(receivers, OUTCOMES, partition, _outcomes(outbox.outcomes))
+        if receivers:
+            await _wait_all(receivers)
+
+    def _publish(self, receivers: "list[_Receiver]", topic: str, partition: int, records: list[NewRecord]) -> None:
+        if records:
+            sent = self._log.append(topic, partition, records)
+            receivers.append(_Receiver(sent=sent, instead=partial(self._publish_singly, topic, partition, records)))
+
+    async def _publish_singly(
+        self, topic: str, partition: int, records: Sequence[NewRecord], _: RecordTooLarge
+    ) -> None:
+        for record in records:
+            try:
+                await self._log.append(topic, partition, [record])
+            except RecordTooLarge as error:
+                await self._log.append(topic, partition, [without_payload(record, error)])
+
+    async def _send_instead(self, command: Command, error: RecordTooLarge) -> None:
+        instead = instead_of(command, error)
+        if instead is None:
+            _log.error("effect_too_large", command=tag_of(command), workflow_id=workflow_of(command), reason=str(error))
+        else:
+            await self._commands.enqueue(instead)
+
+    async def _offer_singly(self, offered: Sequence[tuple[WorkflowState, OpenTask]], _: RecordTooLarge) -> None:
+        """Offer tasks one by one, and end those that no record can carry: nobody would ever get them."""
+        for state, task in offered:
+            try:
+                handed_out = self._desk.offer([(state, task)])
+                if handed_out is not None:
+                    await handed_out
+            except RecordTooLarge as error:
+                await self._commands.enqueue(undeliverable(task_id(state.workflow_id, task.spec.seq), error))
+
+
+class _Receiver(msgspec.Struct, frozen=True, kw_only=True):
+    """Something on its way. `instead` sends what can be sent if it turns out to be too large."""
+
+    sent: Awaitable[object]
+    instead: Callable[[RecordTooLarge], Awaitable[object]] | None = None
+
+
+def _offered(outbox: Outbox) -> list[tuple[WorkflowState, OpenTask]]:
+    return [
+        (state, task)
+        for state, task in outbox.dispatches
+        if task.spec.dispatch == TO_WORKER and isinstance(task, PendingTask)
+    ]
+
+
+async def _wait_all(receivers: Sequence[_Receiver]) -> None:
+    """Wait for all, whatever becomes of each; then raise the first failure that nothing can be sent instead of."""
+    results = await asyncio.gather(*(receiver.sent for receiver in receivers), return_exceptions=True)
+    for receiver, result in zip(receivers, results, strict=True):
+        if isinstance(result, RecordTooLarge) and receiver.instead is not None:
+            await receiver.instead(result)
+        elif isinstance(result, BaseException):
+            raise result
 
 
 def outcome_json(state: WorkflowState) -> JsonObject:

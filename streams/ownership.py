@@ -12,23 +12,27 @@ What ends a processor, and what follows:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
 
 from engine.errors import InvariantViolated
-from streams.errors import Fenced, LogCorrupt, LogUnavailable, StreamsError
+from streams.errors import LogCorrupt, StreamsError
 from streams.partition.processor import PartitionProcessor, ProcessorPhase
 
 RESTART_AFTER_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Pauses before a processor begins anew; the last one repeats."""
+ANNOUNCE_AGAIN_AFTER_S: Final = 1.0
 
 
 class OwnershipListener(Protocol):
     """Somebody who does more for the partitions that this process owns."""
 
-    def __call__(self, partition: int, *, owned: bool) -> None: ...
+    def __call__(self, partition: int, *, owned: bool) -> None:
+        """Take note that a partition is owned, or is not any more."""
+        ...
 
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +62,7 @@ class OwnedPartitions:
         self._group: asyncio.TaskGroup | None = None
         self._open = asyncio.Event()
         self._assigned = asyncio.Event()
-        self._deciding = asyncio.Condition()
+        self._watching: set[asyncio.Future[None]] = set()
 
     async def run(self) -> None:
         """Supervise until cancelled."""
@@ -84,6 +88,7 @@ class OwnedPartitions:
     async def on_revoked(self, partitions: frozenset[int]) -> None:
         """Stop owning partitions; nothing of theirs is appended when this returns."""
         stopping = [task for partition in partitions if (task := self._supervisors.pop(partition, None))]
+        self._tell_watching()
         for task in stopping:
             task.cancel()
         if stopping:
@@ -99,10 +104,6 @@ class OwnedPartitions:
         if processor is None or processor.phase is not ProcessorPhase.DECIDING:
             return None
         return processor
-
-    def processor_of(self, partition: int) -> PartitionProcessor | None:
-        """Return the processor of a partition in whatever phase, or None."""
-        return self._processors.get(partition)
 
     def deciding(self) -> list[PartitionProcessor]:
         """Return the processors that decide now."""
@@ -123,15 +124,31 @@ class OwnedPartitions:
         await self._assigned.wait()
 
     async def wait_deciding(self, partition: int, *, timeout_ms: int) -> PartitionProcessor | None:
-        """Wait until a partition that is assigned here decides; None if it does not in time, or is not assigned."""
-        try:
-            async with asyncio.timeout(timeout_ms / 1000), self._deciding:
-                await self._deciding.wait_for(
-                    lambda: self.processor(partition) is not None or partition not in self._supervisors
-                )
-        except TimeoutError:
-            return None
+        """Wait until a partition that is assigned here decides.
+
+        None as soon as it is clear that it will not (it is not assigned, or is halted), or after the time.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1000):
+                while self.processor(partition) is None and self._may_decide(partition):
+                    await self._wait_news()
         return self.processor(partition)
+
+    def _may_decide(self, partition: int) -> bool:
+        return partition in self._supervisors and partition not in self._halted
+
+    async def _wait_news(self) -> None:
+        news = asyncio.get_running_loop().create_future()
+        self._watching.add(news)
+        try:
+            await news
+        finally:
+            self._watching.discard(news)
+
+    def _tell_watching(self) -> None:
+        for news in self._watching:
+            if not news.done():
+                news.set_result(None)
 
     async def _supervise(self, partition: int) -> None:
         attempt = 0
@@ -140,14 +157,14 @@ class OwnedPartitions:
             began_at = asyncio.get_running_loop().time()
             try:
                 await self._run(processor)
-            except* (Fenced, LogUnavailable) as errors:
-                _log.warning("partition_restarts", partition=partition, reason=_first(errors))
             except* (LogCorrupt, InvariantViolated) as errors:
                 self._halted[partition] = _first(errors)
                 _log.exception("partition_halted", partition=partition, reason=_first(errors))
             except* StreamsError as errors:
                 _log.warning("partition_restarts", partition=partition, reason=_first(errors))
+            _leave_if_cancelled()
             if partition in self._halted:
+                self._tell_watching()
                 return
             if asyncio.get_running_loop().time() - began_at > RESTART_AFTER_S[-1] * 2:
                 attempt = 0
@@ -160,10 +177,28 @@ class OwnedPartitions:
             await processor.run()
 
     async def _announce(self, processor: PartitionProcessor) -> None:
+        """Tell those who wait here, then the other nodes: they find the owner late where the log does not take it."""
         await processor.wait_recovered()
-        await self._announce_owner(processor.partition, processor.machine.chain.epoch)
-        async with self._deciding:
-            self._deciding.notify_all()
+        self._tell_watching()
+        while True:
+            try:
+                await self._announce_owner(processor.partition, processor.machine.chain.epoch)
+            except StreamsError as error:
+                _log.warning("owner_not_announced", partition=processor.partition, reason=str(error))
+                await asyncio.sleep(ANNOUNCE_AGAIN_AFTER_S)
+            else:
+                return
+
+
+def _leave_if_cancelled() -> None:
+    """Raise the cancellation that a task group took in while it was busy with an error of its own.
+
+    A group that is about to raise its tasks' errors raises those, and a cancellation that came meanwhile is lost: who
+    goes on after such errors would never stop, and whoever waits for its end would wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> str:

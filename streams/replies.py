@@ -56,7 +56,9 @@ class Replies:
             why = f"was not decided within {timeout_ms} ms"
         except OwnershipLost as lost:
             why = f"was not decided here before {lost}"
-        message = f"the command for workflow {workflow_id} is stored, but {why}; it will be: ask for the workflow's state"
+        message = (
+            f"the command for workflow {workflow_id} is stored, but {why}; it will be: ask for the workflow's state"
+        )
         raise DecisionTimeout(message)
 
     def forget(self, request_id: str) -> None:

@@ -32,17 +32,27 @@ class RequestResult(Protocol):
     """What a request came to."""
 
     @property
-    def status(self) -> TaskStatus: ...
+    def status(self) -> TaskStatus:
+        """How the attempt ended."""
+        ...
+
     @property
-    def output(self) -> JsonObject: ...
+    def output(self) -> JsonObject:
+        """What the task puts out."""
+        ...
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """Why it did not succeed, "" if it did."""
+        ...
 
 
 class RequestWorker(Protocol):
     """Makes one request and never raises for what the other side does."""
 
-    async def run(self, task_input: JsonObject, *, attempt_id: str) -> RequestResult: ...
+    async def run(self, task_input: JsonObject, *, attempt_id: str) -> RequestResult:
+        """Make the request that the input describes; `attempt_id` lets the other side recognise a repetition."""
+        ...
 
 
 class BuiltInRequests:

@@ -20,7 +20,10 @@ from streams.errors import StreamsError
 
 
 class NotOwner(StreamsError):
-    """Another process owns the workflow's partition. `url` is where it answers, or None while nobody is known to own it."""
+    """Another process owns the workflow's partition.
+
+    `url` is where it answers, or None while nobody is known to own it.
+    """
 
     retriable = True
     code = "NOT_OWNER"
@@ -86,7 +89,7 @@ class Workflows(Protocol):
         ...
 
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
-        """Return a workflow's state, not older than any command this node has taken for it; None if it is not in memory.
+        """Return a workflow's state, not older than any command this node has taken for it; None if not in memory.
 
         None: it never existed, or it ended and was evicted: ask the history.
 
@@ -103,14 +106,43 @@ class Workflows(Protocol):
 class Definitions(Protocol):
     """The registered definitions. Reads are from memory; writes return when every later read on this node sees them."""
 
-    async def put_workflow(self, definition: WorkflowDef) -> None: ...
-    async def put_task(self, definition: TaskDef) -> None: ...
-    async def delete_workflow(self, name: str, version: int) -> bool: ...
-    async def delete_task(self, name: str) -> bool: ...
-    def workflow(self, name: str, version: int | None = None) -> WorkflowDef | None: ...
-    def workflows(self) -> Sequence[WorkflowDef]: ...
-    def task(self, name: str) -> TaskDef | None: ...
-    def tasks(self) -> Sequence[TaskDef]: ...
+    async def put_workflow(self, definition: WorkflowDef) -> None:
+        """Register a workflow definition.
+
+        The same name and version again replaces it for workflows that start later.
+        """
+        ...
+
+    async def put_task(self, definition: TaskDef) -> None:
+        """Register a task definition, or replace the one of that name."""
+        ...
+
+    async def delete_workflow(self, name: str, version: int) -> bool:
+        """Forget one version of a workflow definition, and tell whether there was one.
+
+        Running workflows keep theirs.
+        """
+        ...
+
+    async def delete_task(self, name: str) -> bool:
+        """Forget a task definition, and tell whether there was one. Running workflows keep theirs."""
+        ...
+
+    def workflow(self, name: str, version: int | None = None) -> WorkflowDef | None:
+        """Return a workflow definition, the newest version if None is asked for."""
+        ...
+
+    def workflows(self) -> Sequence[WorkflowDef]:
+        """Return every version of every workflow definition."""
+        ...
+
+    def task(self, name: str) -> TaskDef | None:
+        """Return a task definition."""
+        ...
+
+    def tasks(self) -> Sequence[TaskDef]:
+        """Return every task definition."""
+        ...
 
 
 class TaskPolls(Protocol):
@@ -180,19 +212,30 @@ class Node(Protocol):
     """One running process."""
 
     @property
-    def workflows(self) -> Workflows: ...
+    def workflows(self) -> Workflows:
+        """Commands to workflows and the state of open ones."""
+        ...
+
     @property
-    def definitions(self) -> Definitions: ...
+    def definitions(self) -> Definitions:
+        """The registered definitions."""
+        ...
+
     @property
     def graphs(self) -> Graphs:
         """The compiled definitions that workflows run by. There at once, also while the log is away."""
         ...
 
     @property
-    def polls(self) -> TaskPolls: ...
+    def polls(self) -> TaskPolls:
+        """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
+        ...
+
     @property
-    def history(self) -> History: ...
+    def history(self) -> History:
+        """Finished and open executions as the projection knows them."""
+        ...
 
     async def health(self) -> JsonObject:
-        """Return {"healthy": bool, …}: log reachable, partitions owned and recovered, projector lag (events), each in words."""
+        """Return {"healthy": bool, …}: the log, the partitions and the history, each in words."""
         ...

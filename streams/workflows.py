@@ -5,6 +5,7 @@ who was answered sees its own write in every later read on this node, and that n
 lives in another process unless the caller asked for just that (`append`).
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,10 +22,14 @@ from streams.errors import OwnershipLost
 from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
 from streams.replies import Replies
-from streams.service import Answer, History, NotOwner
+from streams.service import Answer, DecisionTimeout, History, NotOwner
 
 OWNER_WAIT_MS: Final = 5_000
 """How long a call waits for a partition that is being recovered here."""
+STATE_WAIT_MS: Final = 10_000
+"""How long a read waits, in all, for what this node has taken for the workflow to be decided."""
+STATES_AT_ONCE: Final = 500
+"""Of a scan over all workflows in memory, before others get a turn: up to 10 ms of work."""
 
 _FORGOTTEN: Final = frozenset({RejectionCode.WORKFLOW_NOT_FOUND, RejectionCode.TASK_NOT_FOUND})
 
@@ -38,17 +43,20 @@ class NodeWorkflows:
         commands: CommandOutlet,
         replies: Replies,
         owned: OwnedPartitions,
-        history: History | None,
+        history: History,
         owner_url: Callable[[int], str | None],
-        adopt: Callable[[PartitionProcessor, WorkflowState], None],
+        taken_back: Callable[[WorkflowState], None],
     ) -> None:
-        """`owner_url` tells where a partition of another process answers; `adopt` takes an ended workflow back into memory."""
+        """`owner_url` tells where a partition of another process answers.
+
+        `taken_back` is told of ended workflows that are in memory again.
+        """
         self._commands = commands
         self._replies = replies
         self._owned = owned
         self._history = history
         self._owner_url = owner_url
-        self._adopt = adopt
+        self._taken_back = taken_back
 
     async def submit(self, command: Command, *, wait_ms: int = 10_000) -> Answer:
         """Append a command, wait for its decision and return it. See `streams.service.Workflows`."""
@@ -57,11 +65,9 @@ class NodeWorkflows:
         workflow_id = workflow_of(command) or WorkflowId("")
         processor = await self._processor_of(workflow_id)
         answer = await self._ask(command, processor.partition, wait_ms)
-        forgotten = answer.rejected is not None and answer.rejected.code in _FORGOTTEN and answer.state is None
-        if forgotten and self._history is not None and not isinstance(command, StartWorkflow):
-            ended = await self._history.state(workflow_id)
-            if ended is not None and ended.is_terminal:
-                self._adopt(processor, ended)
+        if _is_forgotten(answer) and not isinstance(command, StartWorkflow):
+            await self._return(workflow_id)
+            if await self.state(workflow_id) is not None:
                 answer = await self._ask(command, processor.partition, wait_ms)
         return answer
 
@@ -71,6 +77,30 @@ class NodeWorkflows:
 
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
         """Return a workflow's state, not older than any command that this node has taken for it."""
+        try:
+            async with asyncio.timeout(STATE_WAIT_MS / 1000):
+                return await self._state(workflow_id)
+        except TimeoutError:
+            message = (
+                f"what was asked of workflow {workflow_id} before was not decided within {STATE_WAIT_MS} ms; "
+                f"ask for its state again in a moment"
+            )
+            raise DecisionTimeout(message) from None
+
+    async def open_states(self) -> Sequence[WorkflowState]:
+        """Return the workflows in memory of this node's partitions. Costs as much as there are."""
+        found: list[WorkflowState] = []
+        for processor in self._owned.deciding():
+            table = processor.machine.table
+            for number, workflow_id in enumerate(table.ids(), start=1):
+                state = table.peek(workflow_id)
+                if state is not None:
+                    found.append(state)
+                if number % STATES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return found
+
+    async def _state(self, workflow_id: WorkflowId) -> WorkflowState | None:
         while True:
             processor = await self._processor_of(workflow_id)
             try:
@@ -81,9 +111,21 @@ class NodeWorkflows:
             except OwnershipLost:
                 continue  # its next owner answers, here or elsewhere; each round waits for one, within a bound
 
-    async def open_states(self) -> Sequence[WorkflowState]:
-        """Return the workflows in memory of this node's partitions."""
-        return [state for processor in self._owned.deciding() for state in processor.machine.table.states()]
+    async def _return(self, workflow_id: WorkflowId) -> None:
+        """Take an ended workflow back from the history, if that knows it.
+
+        Raises:
+            HistoryUnavailable: it cannot answer.
+            NotOwner: the partition has left meanwhile, or is being recovered.
+        """
+        processor = await self._processor_of(workflow_id)
+        try:
+            returned = await processor.take_back(workflow_id, self._history.state)
+        except OwnershipLost:
+            partition = processor.partition
+            raise NotOwner(workflow_id, self._owner_url(partition)) from None
+        if returned is not None:
+            self._taken_back(returned)
 
     def _fresh_id(self) -> WorkflowId:
         """Return a new id in a partition that decides here, if one does: a start then needs no second hop."""
@@ -109,6 +151,10 @@ class NodeWorkflows:
         if processor is None:
             raise NotOwner(workflow_id, self._owner_url(partition))
         return processor
+
+
+def _is_forgotten(answer: Answer) -> bool:
+    return answer.state is None and answer.rejected is not None and answer.rejected.code in _FORGOTTEN
 
 
 def new_workflow_id() -> WorkflowId:

@@ -217,12 +217,17 @@ async def poll_data(request: web.Request) -> web.Response:
     if not task_type:
         message = "query parameter taskType must name a task type, but is absent"
         raise RequestInvalid(message)
-    return json_reply(node_of(request).polls.poll_records(task_type))
+    return json_reply(_without_empty_domains(node_of(request).polls.poll_records(task_type)))
 
 
 async def poll_data_of_all(request: web.Request) -> web.Response:
     """Answer with who polled last, for every task type."""
-    return json_reply(node_of(request).polls.poll_records())
+    return json_reply(_without_empty_domains(node_of(request).polls.poll_records()))
+
+
+def _without_empty_domains(records: Sequence[JsonObject]) -> list[JsonObject]:
+    """Leave out the domain of who polls in none: clients tell that by its absence."""
+    return [{name: value for name, value in record.items() if value or name != "domain"} for record in records]
 
 
 def _strategy(request: web.Request) -> ReturnStrategy:

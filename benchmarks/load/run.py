@@ -19,7 +19,7 @@ from benchmarks.load.peer import Peer
 from benchmarks.load.runs import Runs
 from benchmarks.rest import check_completed
 from benchmarks.results import Result
-from benchmarks.stage import TOPIC_PREFIX, Stage
+from benchmarks.stage import TOPIC_PREFIX, Log, Stage
 from benchmarks.usage import CpuMeter, cpu_percent_over, rss_mb
 
 UP_WITHIN_S = 60.0
@@ -90,6 +90,7 @@ def run_load(stage: Stage, load: Load) -> Result:
 
 def _peers(stage: Stage, load: Load, stack: ExitStack) -> tuple[Peer, list[Peer]]:
     """Start the workers, then the client."""
+    warm_up = warm_up_of(load.workflows, on_kafka=stage.log is Log.KAFKA)
     if load.workers is Workers.KAFKA:
         taking = KafkaWorkerConfig(bootstrap=stage.bootstrap, topic_prefix=TOPIC_PREFIX, task_types=list(THREE_TASKS))
         workers = [
@@ -101,14 +102,14 @@ def _peers(stage: Stage, load: Load, stack: ExitStack) -> tuple[Peer, list[Peer]
             name="bench_three",
             workflows=load.workflows,
             in_flight=load.in_flight,
-            warm_up=warm_up_of(load.workflows),
+            warm_up=warm_up,
             seconds_max=load.seconds_max,
         )
         return stack.enter_context(Peer("benchmarks.load.kafka_client", starting)), workers
-    return _http_peers(stage, load, stack)
+    return _http_peers(stage, load, stack, warm_up)
 
 
-def _http_peers(stage: Stage, load: Load, stack: ExitStack) -> tuple[Peer, list[Peer]]:
+def _http_peers(stage: Stage, load: Load, stack: ExitStack, warm_up: int) -> tuple[Peer, list[Peer]]:
     reading, writing = notice_pipe(stack)
     workers = [
         stack.enter_context(
@@ -133,7 +134,7 @@ def _http_peers(stage: Stage, load: Load, stack: ExitStack) -> tuple[Peer, list[
         workflows=load.workflows,
         in_flight=load.in_flight,
         notices=reading,
-        warm_up=warm_up_of(load.workflows),
+        warm_up=warm_up,
         rate_per_s=load.rate_per_s,
         seconds_max=load.seconds_max,
     )
@@ -148,6 +149,9 @@ def notice_pipe(stack: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-def warm_up_of(workflows: int) -> int:
-    """Return how many workflows to run first: enough to fill caches, few beside the run."""
-    return min(max(workflows // 10, 5), 300)
+def warm_up_of(workflows: int, *, on_kafka: bool = False) -> int:
+    """Return how many workflows to run first: enough to fill caches, few beside the run.
+
+    A broker that has just been started needs more: its JVM still interprets what it will soon have compiled.
+    """
+    return min(workflows, 1_000) if on_kafka else min(max(workflows // 10, 5), 300)

@@ -19,7 +19,7 @@ def partition_of_key(key: str, partitions: int) -> int:
 
 
 def winner(share: int | str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that a share of the work (a partition's number, a name) belongs to, None if there are none."""
+    """Return the candidate that a share of the work (a partition's number, a name) belongs to, None without any."""
     return max(candidates, key=lambda candidate: (_hash(f"{share}\0{candidate}"), candidate), default=None)
 
 

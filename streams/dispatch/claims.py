@@ -1,8 +1,8 @@
 """Claims: telling the log who has taken which task.
 
-Holds the claims that are on their way into the log. Must not keep a worker waiting for them. Keeps the invariant that a task which was
-handed out is claimed in the end, however long the log is away: an unclaimed task has no response timeout, so nobody would miss a worker
-that died with it.
+Holds the claims that are on their way into the log. Must not keep a worker waiting for them. Keeps the invariant that a
+task which was handed out is claimed in the end, however long the log is away: an unclaimed task has no response
+timeout, so nobody would miss a worker that died with it.
 """
 
 import asyncio

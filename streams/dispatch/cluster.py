@@ -2,7 +2,8 @@
 
 Holds the desk that sends tasks and the gateway that takes them. Must not keep a task that nobody here asks for: a type
 that is no longer polled on this node is given back to the group. Keeps two invariants: a task's offset is committed
-only once the task was handed out, and a task whose partition went to another node is not handed out here any more.
+only once the task was handed out and its claim is durable, so that somebody answers for it all the time; and a task
+whose partition went to another node is not handed out here any more.
 """
 
 import asyncio
@@ -31,6 +32,11 @@ DEFAULT_PARTITIONS: Final = 4
 """Of a task type that says nothing: so many nodes can be polled for it at once."""
 PREFETCHED_MAX: Final = 200
 """Tasks of one type that wait in this node for its pollers."""
+FOLLOWED_MAX: Final = 500
+"""Types that this node follows at once: each is a member of a group, with a connection.
+
+Pollers of further ones find nothing.
+"""
 IDLE_MS: Final = 15_000
 """A type that nobody has polled here for so long is left to other nodes. A long poll lasts at most 5 s."""
 READ_WAIT_MS: Final = 1_000
@@ -89,7 +95,10 @@ class ClusterPolls:
         url: str,
         node_urls: Callable[[], frozenset[str]],
     ) -> None:
-        """Fill `queues` from the cluster while `run` runs. `url` is this node's, `node_urls` are those of all that own partitions."""
+        """Fill `queues` from the cluster while `run` runs.
+
+        `url` is this node's, `node_urls` are those of all that own partitions.
+        """
         self._queues = queues
         self._url = url
         self._node_urls = node_urls
@@ -107,10 +116,8 @@ class ClusterPolls:
         gateway = None if here else self._gateway(key)
         if gateway is not None:
             raise PolledElsewhere(task_type, gateway)
-        self._polled_at_ms[key] = self._now_ms()
-        if key not in self._followed:
-            self._followed.add(key)
-            self._wanted.put_nowait(key)
+        if key in self._followed or self._may_follow(key):
+            self._polled_at_ms[key] = self._now_ms()
         return await self._queues.poll(
             task_type, worker_id=worker_id, domain=domain, count=count, timeout_ms=timeout_ms
         )
@@ -132,6 +139,15 @@ class ClusterPolls:
         chosen = winner("\0".join(key), self._node_urls() | {self._url})
         return None if chosen == self._url else chosen
 
+    def _may_follow(self, key: tuple[str, str]) -> bool:
+        """Begin to follow a type, unless that would be too many."""
+        if len(self._followed) >= FOLLOWED_MAX:
+            _log.warning("task_type_not_followed", task_type=key[0], followed=len(self._followed))
+            return False
+        self._followed.add(key)
+        self._wanted.put_nowait(key)
+        return True
+
     async def run(self) -> None:
         """Follow the types that are polled, until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -150,6 +166,7 @@ class ClusterPolls:
                 await asyncio.sleep(AGAIN_AFTER_S)
         finally:
             self._followed.discard(key)
+            self._polled_at_ms.pop(key, None)
 
     async def _fill(self, task_type: str, domain: str) -> None:
         waiting: dict[int, set[TaskId]] = {}
@@ -197,11 +214,17 @@ class ClusterPolls:
 
         def render() -> JsonObject:
             waiting.get(record.partition, set()).discard(attempt)
-            feed.handed_out(record)
             return content
 
         self._queues.offer(
-            QueuedTask(task_id=attempt, task_type=task_type, domain=domain, priority=priority, render=render)
+            QueuedTask(
+                task_id=attempt,
+                task_type=task_type,
+                domain=domain,
+                priority=priority,
+                render=render,
+                on_claimed=lambda: feed.handed_out(record),
+            )
         )
 
     def _is_polled(self, key: tuple[str, str]) -> bool:

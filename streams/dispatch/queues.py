@@ -1,11 +1,12 @@
 """The poll queues of a node: tasks that wait for a REST poller.
 
-Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever polls is told
-through `claim`, and the shell appends the claim. Keeps the invariants that a task is in a queue at most once, that it goes to one
-poller, and that among the tasks a poller may take the highest priority goes first, then the oldest.
+Holds one queue per task type and domain, with the pollers that wait on it. Must not claim a task in the log: whoever
+polls is told through `claim`, and the shell appends the claim. Keeps the invariants that a task is in a queue at most
+once, that it goes to one poller, and that among the tasks a poller may take the highest priority goes first, then the
+oldest.
 
-How much waits here is bounded by what is open: a queue holds a task's id, not its content, and only of tasks that the states of this
-node's workflows (or the feed of a topic, with its own bound) hold already.
+How much waits here is bounded by what is open: a queue holds a task's id, not its content, and only of tasks that the
+states of this node's workflows (or the feed of a topic, with its own bound) hold already.
 """
 
 import asyncio
@@ -24,7 +25,10 @@ from streams.task_wire import claimed
 POLL_RECORDS_MAX: Final = 1_000
 """Workers that are remembered per queue: for `polldata`, and to share out partitions."""
 QUEUES_MAX: Final = 5_000
-"""Queues that exist only because somebody asked for their type. Beyond it, those where nobody waits for nothing are forgotten."""
+"""Queues that exist only because somebody asked for their type.
+
+Beyond it, those where nobody waits for nothing are forgotten.
+"""
 ANYBODY: Final = -1
 """The partition of tasks without a key: every worker may take them."""
 _SLACK: Final = 256
@@ -91,11 +95,6 @@ class _Queue:
                 self.heaps[partition] = [entry for entry in heap if self._is_valid(entry)]
                 heapq.heapify(self.heaps[partition])
             self._entries = len(self.offers)
-
-    def clear(self) -> None:
-        self.heaps.clear()
-        self.offers.clear()
-        self._entries = 0
 
     def partitions_of(self, worker_id: str, now_ms: int) -> list[int]:
         """Return the non-empty partitions that a worker may take from."""
@@ -197,16 +196,6 @@ class PollQueues:
             if task_type is None or kind == task_type
             for worker_id, at_ms in queue.workers.items()
         ]
-
-    def polled_types(self) -> list[tuple[str, str]]:
-        """Return the types and domains that somebody has polled."""
-        return [key for key, queue in self._queues.items() if queue.workers]
-
-    def clear(self) -> None:
-        """Forget every task; the pollers stay."""
-        self._queue_of.clear()
-        for queue in self._queues.values():
-            queue.clear()
 
     def _take(self, queue: _Queue, worker_id: str, count: int) -> list[JsonObject]:
         now_ms = self._now_ms()

@@ -39,8 +39,8 @@ STEP_SECONDS: Final = 0.001
 """How long the projection keeps the event loop at a time; decisions are made on the same one."""
 POSITION_EVERY_MS: Final = 2_000
 """Between two positions of small batches. What a crash repeats at most, and only in work: the rows are the same."""
-WRITING_SHARE_MAX: Final = 0.05
-"""Of the time, while batches are not full: a batch of a few rows takes 20 to 40 ms of a core, whatever it holds."""
+WRITING_SHARE_MAX: Final = 0.08
+"""Of the time, while batches are not full: a batch of a few rows takes 20 to 50 ms of a core, whatever it holds."""
 RETRY_MS_MIN: Final = 100
 RETRY_MS_MAX: Final = 5_000
 

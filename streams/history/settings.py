@@ -18,7 +18,7 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one insert call: building a block of them holds the interpreter for about 10 ms."""
     linger_ms: int = 200
     """How long the first row of a batch waits for others, when there was no batch for a while."""
-    linger_ms_max: int = 800
+    linger_ms_max: int = 500
     """How long it waits at most while batch follows batch: writing few rows costs nearly as much as writing many."""
     cached_tasks_max: int = 50_000
     """Tasks in the states of open workflows that are kept between batches; a state that is not kept is folded anew."""

@@ -5,41 +5,56 @@ leave in the order of the decisions, each after its decision is durable; and it 
 else owns the partition.
 
 Life of a processor (`run`):
-1. restore the newest snapshots;
-2. append the claim, then replay the log up to it: what an earlier owner still appends behind the claim is void;
-3. send what a crash may have left undone;
-4. decide, batch after batch, until cancelled or fenced. Three tasks form a pipeline with bounded depth: `_decide`
-   (reads and decides), `_acknowledge` (waits for the log), `_send` (waits for the receivers of effects).
+1. recover (`streams.partition.recovery`): snapshots, claim, the log up to the claim;
+2. send what a crash may have left undone;
+3. decide, batch after batch, until cancelled or fenced. Three tasks form a pipeline with bounded depth: `_decide`
+   (reads and decides), `_acknowledge` (waits for the log), `_send` (waits for the receivers of effects);
+4. at the end, whatever brings it: tell everybody who waits, and let land what is on its way into the log.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 import structlog
 
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
-from streams.errors import LogCorrupt, OwnershipLost
-from streams.partition.chain import ChainPosition
+from streams.errors import LogCorrupt, OffsetOutOfRange, OwnershipLost
+from streams.milestone import Milestone
 from streams.partition.machine import PartitionMachine
-from streams.partition.snapshots import Restored, SnapshotCycle, restore
+from streams.partition.recovery import Recovered, recover
+from streams.partition.snapshots import SnapshotCycle
 from streams.partition.turn import Outbox, Turn
-from streams.ports import Log, LogRecord, NewRecord
-from streams.records import OwnerClaimed, encode
+from streams.ports import Log, LogReader, LogRecord
+from streams.records import OwnerClaimed
 from streams.topics import COMMANDS, EVENTS
 
 TURNS_IN_FLIGHT_MAX: Final = 8
 """Turns that wait for the log at once; beyond it decisions wait, and with them the reading of commands."""
 COMMANDS_PER_TURN_MAX: Final = 500
-REPLAY_RECORDS_MAX: Final = 5_000
-IDLE_WAIT_MS: Final = 1_000
+INBOX_COMMANDS_MAX: Final = 1_000
+"""Commands that are read ahead of the decisions; the read that passes this is the last one."""
+READ_WAIT_MS: Final = 1_000
+LOOK_AGAIN_AFTER_S: Final = 1.0
+"""A partition that sleeps towards a timer looks at the clock so often: it may have been put forward."""
+STAND_AT_ONCE: Final = 500
+"""Restored workflows that are put back into force before others get a turn: about 5 ms of work."""
+BACKLOG_WAIT_S: Final = 5.0
+"""For the commands that were there at the claim. A topic that ends with a transaction's mark never tells that it has
+been read to its end."""
+LANDING_WAIT_S: Final = 5.0
+"""At the end, for appends on their way; the log itself gives up on one in about as long."""
 SNAPSHOT_EVERY_MS: Final = 30_000
 SNAPSHOT_CHANGES: Final = 20_000
 """Changed workflows that make a snapshot due before its time."""
+
+Sent: TypeAlias = Awaitable[object] | None
+"""Tells when what was handed over is durable there; None: nothing to wait for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,12 +70,12 @@ class ProcessorPhase(StrEnum):
 class Outward(Protocol):
     """Where effects go."""
 
-    def now(self, outbox: Outbox) -> None:
-        """Do at once what never waits: answer callers, fill local queues."""
+    def now(self, outbox: Outbox) -> Sent:
+        """Do at once what never waits: answer callers, hand out tasks. What it returns goes into `send`."""
         ...
 
-    async def send(self, partition: int, outbox: Outbox) -> None:
-        """Send the rest and return when the receivers have acknowledged it.
+    async def send(self, partition: int, outbox: Outbox, handed_out: Sent) -> None:
+        """Send the rest and return when all receivers have acknowledged it.
 
         Raises:
             LogUnavailable: it is not known to have arrived; the same outbox may be sent again.
@@ -69,15 +84,19 @@ class Outward(Protocol):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a processor names itself and when it writes snapshots."""
+    """How a processor names itself and when it writes snapshots.
+
+    `is_alone`: nobody but this process reads the commands or hands out the tasks. So decided commands are let go with
+    each snapshot; and after a recovery tasks are offered once the commands that were there have been decided, because a
+    claim or a result may be among them.
+    """
 
     owner: str
     url: str
     partitions: int
     snapshot_every_ms: int = SNAPSHOT_EVERY_MS
     snapshot_changes: int = SNAPSHOT_CHANGES
-    trim_commands: bool = False
-    """Let go of decided commands with each snapshot: nobody but this process reads them."""
+    is_alone: bool = False
 
 
 class PartitionProcessor:
@@ -107,11 +126,16 @@ class PartitionProcessor:
         self._inbox_room = asyncio.Event()
         self._wake = asyncio.Event()
         self._turns: asyncio.Queue[tuple[Turn, Awaitable[int]]] = asyncio.Queue(TURNS_IN_FLIGHT_MAX)
-        self._outboxes: asyncio.Queue[Outbox] = asyncio.Queue(TURNS_IN_FLIGHT_MAX)
-        self._acknowledged = asyncio.Condition()
+        self._landing: deque[Awaitable[object]] = deque()
+        """Appends of turns that are not acknowledged yet, oldest first."""
+        self._outboxes: asyncio.Queue[tuple[Outbox, Sent]] = asyncio.Queue(TURNS_IN_FLIGHT_MAX)
+        self._decided = Milestone(-1)
+        """The offset of the newest command whose decision is in the log."""
+        self._stored = Milestone(-1)
+        """The sequence number of the newest decision that is in the log."""
         self._recovered = asyncio.Event()
-        self._snapshots = SnapshotCycle(log, partition, machine, trim_commands=settings.trim_commands)
-        self._restored = Restored()
+        self._returning = asyncio.Lock()
+        self._snapshots = SnapshotCycle(log, partition, machine, trim_commands=settings.is_alone)
         self.read_offset = 0
         """The next command that will be read from the log."""
 
@@ -124,32 +148,35 @@ class PartitionProcessor:
             LogCorrupt: the log cannot be trusted; the partition must stay halted.
         """
         try:
-            outbox = await self._recover()
+            recovered = await self._recover()
             async with asyncio.TaskGroup() as group:
+                standing = self._begin(recovered)
                 group.create_task(self._read(), name=f"read-{self.partition}")
                 group.create_task(self._decide(), name=f"decide-{self.partition}")
                 group.create_task(self._acknowledge(), name=f"acknowledge-{self.partition}")
                 group.create_task(self._send(), name=f"send-{self.partition}")
                 group.create_task(self._snapshot(), name=f"snapshot-{self.partition}")
-                self._outward.now(outbox)
-                await self._outboxes.put(outbox)
-                self.phase = ProcessorPhase.DECIDING
-                self._recovered.set()
-                await self._stand_restored()
+                await self._stand(standing, recovered.backlog)
         finally:
             self.phase = ProcessorPhase.STOPPED
-            async with self._acknowledged:
-                self._acknowledged.notify_all()
+            self._decided.give_up()
+            self._stored.give_up()
+            await self._let_land()
 
     async def wait_recovered(self) -> None:
         """Return when the partition decides."""
         await self._recovered.wait()
 
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
-        """Return a workflow's state once everything that it reflects is in the log."""
+        """Return a workflow's state once everything that it reflects is in the log.
+
+        Raises:
+            OwnershipLost: the processor stopped before that.
+        """
         sequence = self.machine.chain.sequence
         state = self.machine.table.get(workflow_id)
-        await self._wait_acknowledged(lambda position: position.sequence >= sequence)
+        if not await self._stored.wait(sequence):
+            raise self._lost()
         return state
 
     async def wait_decided(self, offset: int) -> None:
@@ -158,103 +185,120 @@ class PartitionProcessor:
         Raises:
             OwnershipLost: the processor stopped before that.
         """
-        await self._wait_acknowledged(lambda position: position.command_offset >= offset)
+        if not await self._decided.wait(offset):
+            raise self._lost()
 
-    async def _wait_acknowledged(self, is_reached: Callable[[ChainPosition], bool]) -> None:
-        if is_reached(self.machine.acknowledged_position):
-            return
-        async with self._acknowledged:
-            await self._acknowledged.wait_for(
-                lambda: is_reached(self.machine.acknowledged_position) or self.phase is ProcessorPhase.STOPPED
-            )
-        if not is_reached(self.machine.acknowledged_position):
-            message = f"partition {self.partition} left this process, or is being recovered; ask again in a moment"
-            raise OwnershipLost(message)
+    async def take_back(
+        self, workflow_id: WorkflowId, fetch: Callable[[WorkflowId], Awaitable[WorkflowState | None]]
+    ) -> WorkflowState | None:
+        """Hold an ended workflow again; return it as `fetch` knows it, None if it is here or not known as ended.
+
+        It is in the snapshots before it is here: whoever recovers the partition must find what the next decision about
+        it builds upon. Its newest event lies before the log's present end, since it left memory only after the history
+        had all of it; one at a time, so that no other call brings it back, changes it and lets it go meanwhile.
+
+        Raises:
+            OwnershipLost: the processor stopped before that.
+            LogUnavailable, StoreFull: the snapshot is not known to be stored.
+        """
+        async with self._returning:
+            if workflow_id in self.machine.table:
+                return None
+            sequence = self.machine.acknowledged_position.sequence
+            state = await fetch(workflow_id)
+            if state is None or not state.is_terminal:
+                return None
+            await self._snapshots.keep(state, sequence=sequence)
+            if self.phase is not ProcessorPhase.DECIDING:
+                raise self._lost()
+            self.machine.adopt(state)
+            return state
+
+    def _lost(self) -> OwnershipLost:
+        message = f"partition {self.partition} left this process, or is being recovered; ask again in a moment"
+        return OwnershipLost(message)
 
     # ---- recovery
 
-    async def _recover(self) -> Outbox:
-        self._restored = await restore(self._log, self.partition, self.machine)
-        self._snapshots.note_restored(self._restored.ids)
+    async def _recover(self) -> Recovered:
         claim = OwnerClaimed(
             owner=self._settings.owner,
             url=self._settings.url,
             at_ms=self._now_ms(),
             partitions=self._settings.partitions,
         )
-        position = self.machine.acknowledged_position.next_offset
-        claimed_at = await self._log.append(EVENTS, self.partition, [NewRecord(key=None, value=encode(claim))])
-        await self._replay(position, claimed_at)
-        outbox = self.machine.recovered()
-        await self._reread(outbox)
+        recovered = await recover(self._log, self.partition, self.machine, claim)
+        restored = recovered.restored
+        self._snapshots.note_restored(restored.ids, left_over=restored.left_over, parts=restored.parts)
         self.read_offset = self.machine.chain.command_offset + 1
-        _log.info(
-            "partition_recovered",
-            partition=self.partition,
-            epoch=claimed_at,
-            sequence=self.machine.chain.sequence,
-            workflows=len(self.machine.table),
-            from_snapshot=len(self._restored.ids),
-        )
-        return outbox
+        self._note_stored()
+        return recovered
 
-    async def _replay(self, from_offset: int, claimed_at: int) -> None:
-        reader = self._log.reader(EVENTS, self.partition, from_offset=from_offset)
-        try:
-            next_offset = from_offset
-            while next_offset <= claimed_at:
-                for record in await reader.read(records_max=REPLAY_RECORDS_MAX, wait_ms=IDLE_WAIT_MS):
-                    if record.offset > claimed_at:
-                        break
-                    self.machine.replay(record)
-                    next_offset = record.offset + 1
-                await asyncio.sleep(0)
-        finally:
-            await reader.close()
-        if self.machine.chain.epoch != claimed_at:
-            message = f"events partition {self.partition}: the claim at offset {claimed_at} was not read back"
-            raise LogCorrupt(message)
+    def _begin(self, recovered: Recovered) -> dict[WorkflowId, None]:
+        """Begin to decide and to act; return the workflows whose tasks have still to be put back into force."""
+        outbox = recovered.outbox
+        standing = dict.fromkeys(recovered.restored.waiting)
+        if self._settings.is_alone:
+            standing.update((state.workflow_id, None) for state, _ in outbox.dispatches)
+            outbox.dispatches.clear()
+        self.phase = ProcessorPhase.DECIDING  # from here on others may ask; first of all, the receivers of the outbox
+        self._outboxes.put_nowait((outbox, self._outward.now(outbox)))
+        for workflow_id in recovered.restored.ended:
+            state = self.machine.table.peek(workflow_id)
+            if state is not None and workflow_id not in self.machine.changed:  # those are in the outbox
+                self._outward.now(Outbox(kept=[state]))
+        self._recovered.set()
+        return standing
 
-    async def _reread(self, outbox: Outbox) -> None:
-        """Fetch the bytes of commands that were forwarded or parked just before the crash."""
-        for decision in outbox.rereads:
-            offset = decision.command_offset
-            reader = self._log.reader(COMMANDS, self.partition, from_offset=offset)
-            try:
-                records = await reader.read(records_max=1, wait_ms=IDLE_WAIT_MS)
-            finally:
-                await reader.close()
-            if not records or records[0].offset != offset:
-                _log.error("command_gone", partition=self.partition, offset=offset, parked=decision.parked)
-            elif decision.forwarded is not None:
-                outbox.forwards.append((decision.forwarded, records[0]))
-            else:
-                outbox.dead_letters.append((records[0], decision.parked))
-
-    async def _stand_restored(self) -> None:
-        """Put what came from snapshots back into force, a few at a time: the first decision need not wait for it."""
-        for number, workflow_id in enumerate(self._restored.waiting):
+    async def _stand(self, workflow_ids: dict[WorkflowId, None], backlog: int) -> None:
+        """Put tasks that are out back into force, a few at a time: the first decision need not wait for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BACKLOG_WAIT_S):
+                await self._decided.wait(backlog)
+        for number, workflow_id in enumerate(workflow_ids):
+            # What stands must be in the log: the newest decision about it may have been made a moment ago.
+            while (sequence := self.machine.changed.get(workflow_id, 0)) > self._stored.value:
+                if not await self._stored.wait(sequence):
+                    return
             self._outward.now(self.machine.standing(workflow_id))
-            if number % 500 == 0:  # noqa: PLR2004 - about 5 ms of work
+            if number % STAND_AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._wake.set()
 
     # ---- the pipeline
 
     async def _read(self) -> None:
-        reader = self._log.reader(COMMANDS, self.partition, from_offset=self.read_offset)
-        try:
-            while True:
-                while len(self._inbox) >= 2 * COMMANDS_PER_TURN_MAX:
-                    self._inbox_room.clear()
-                    await self._inbox_room.wait()
-                records = await reader.read(records_max=COMMANDS_PER_TURN_MAX, wait_ms=IDLE_WAIT_MS)
-                if records:
-                    self._inbox.extend(records)
-                    self.read_offset = records[-1].offset + 1
-                    self._wake.set()
-        finally:
-            await reader.close()
+        while True:
+            reader = self._log.reader(COMMANDS, self.partition, from_offset=self.read_offset)
+            try:
+                await self._read_on(reader)
+            except OffsetOutOfRange as error:
+                await self._step_over_gap(error)
+            finally:
+                await reader.close()
+
+    async def _read_on(self, reader: LogReader) -> None:
+        while True:
+            while len(self._inbox) >= INBOX_COMMANDS_MAX:
+                self._inbox_room.clear()
+                await self._inbox_room.wait()
+            records = await reader.read(records_max=COMMANDS_PER_TURN_MAX, wait_ms=READ_WAIT_MS)
+            if records:
+                self._inbox.extend(records)
+                self.read_offset = records[-1].offset + 1
+                self._wake.set()
+
+    async def _step_over_gap(self, error: OffsetOutOfRange) -> None:
+        """Go on behind commands that retention took undecided, and say so: no wait brings them back."""
+        held = await self._log.offsets(COMMANDS, self.partition)
+        if held.earliest <= self.read_offset:
+            message = (
+                f"commands partition {self.partition} ends at offset {held.next}, but everything before "
+                f"{self.read_offset} has been decided: the topic was cut or made anew ({error})"
+            )
+            raise LogCorrupt(message) from error
+        _log.error("commands_gone", partition=self.partition, from_offset=self.read_offset, before_offset=held.earliest)
+        self.read_offset = held.earliest
 
     async def _decide(self) -> None:
         while True:
@@ -268,9 +312,9 @@ class PartitionProcessor:
             turn = self.machine.decide(commands, self._now_ms())
             if turn is not None:
                 appended = self._log.append(EVENTS, self.partition, turn.records)
+                self._landing.append(appended)
                 await self._turns.put((turn, appended))
-            else:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # many due timers must not keep acknowledgements waiting
 
     async def _wait_for_work(self) -> None:
         due_at_ms = self.machine.timers.next_due_at_ms()
@@ -280,7 +324,7 @@ class PartitionProcessor:
         delay_s = (due_at_ms - self._now_ms()) / 1000
         if delay_s <= 0 or self._wake.is_set():
             return
-        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+        timer = asyncio.get_running_loop().call_later(min(delay_s, LOOK_AGAIN_AFTER_S), self._wake.set)
         try:
             await self._wake.wait()
         finally:
@@ -289,20 +333,20 @@ class PartitionProcessor:
     async def _acknowledge(self) -> None:
         while True:
             turn, appended = await self._turns.get()
-            first_offset = await appended
+            first_offset = await asyncio.shield(appended)  # cancelled or not, it lands: `_let_land` waits for it
+            self._landing.popleft()
             first_timer = self.machine.timers.next_due_at_ms()
             outbox = self.machine.acknowledged(turn, first_offset)
-            self._outward.now(outbox)
+            handed_out = self._outward.now(outbox)
             if self.machine.timers.next_due_at_ms() != first_timer:
                 self._wake.set()
-            async with self._acknowledged:
-                self._acknowledged.notify_all()
-            await self._outboxes.put(outbox)
+            self._note_stored()
+            await self._outboxes.put((outbox, handed_out))
 
     async def _send(self) -> None:
         while True:
-            outbox = await self._outboxes.get()
-            await self._outward.send(self.partition, outbox)
+            outbox, handed_out = await self._outboxes.get()
+            await self._outward.send(self.partition, outbox, handed_out)
             self.machine.effects_done(outbox.sequence)
 
     async def _snapshot(self) -> None:
@@ -316,3 +360,23 @@ class PartitionProcessor:
                 written = await self._snapshots.write()
                 _log.debug("snapshot_written", partition=self.partition, records=written)
                 waited_s = 0.0
+
+    def _note_stored(self) -> None:
+        position = self.machine.acknowledged_position
+        self._stored.reach(position.sequence)
+        self._decided.reach(position.command_offset)
+
+    async def _let_land(self) -> None:
+        """Wait for appends that are on their way.
+
+        When this process says that it has stopped, nothing more must come.
+        """
+        landing = list(self._landing)
+        while not self._outboxes.empty():
+            _, handed_out = self._outboxes.get_nowait()
+            if handed_out is not None:
+                landing.append(handed_out)
+        if landing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LANDING_WAIT_S):
+                    await asyncio.gather(*landing, return_exceptions=True)

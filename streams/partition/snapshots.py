@@ -1,17 +1,24 @@
 """Snapshots of a partition: so that a new owner need not fold the whole log.
 
-Holds the records of the `snapshots` topic and the cycle that writes them. Must not block decisions: it packs a few
-workflows at a time. Keeps the invariant that a marker is written only when every workflow record before it reflects at
-least the marker's position: whoever restores them and replays from there misses nothing, and skips what a later
-snapshot already reflects.
+Holds the cycle that writes the `snapshots` topic. Must not block decisions: it packs a few workflows at a time. Keeps
+the invariant that, when a marker is written, every workflow in memory has a record that reflects at least the marker's
+position, and every other one that the log behind that position speaks of is known to have been let go: whoever restores
+them and replays from there misses nothing, and skips what a later record already reflects.
 
-A workflow's record: key is its id; value is a header (`_Header`) and the packed state. A workflow that has ended leaves
-a tombstone, or, if a client chose its id, the bare header with `ended`. The marker's key is `~marker`, which is no
-workflow id.
+One cycle (`SnapshotCycle.write`):
+1. the fence, the first time; and tombstones for what the last complete cycle left behind;
+2. the workflows that have changed, a slice at a time, each slice once the decisions in it are in the log;
+3. the marker, once all effects of decisions up to its position have arrived;
+4. the commands up to there are let go.
+
+A workflow is kept here until it leaves memory, ended or not: a late result, or a retry, decides about an ended one too,
+and that decision must find its state again. Then it leaves a header without a state, which the next cycle removes
+unless its id must be remembered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -23,67 +30,28 @@ from engine.model import WorkflowState, open_tasks
 from engine.outward import standing_effects
 from streams.partition.chain import ChainPosition
 from streams.partition.machine import PartitionMachine
-from streams.ports import Log, LogRecord, NewRecord
+from streams.partition.restoring import Restored, restore
+from streams.partition.snapshot_records import fence, left_header, marker, part_keys, state_records
+from streams.ports import Log, NewRecord
 from streams.records import NO_OFFSET
 from streams.topics import COMMANDS, SNAPSHOTS
 
-MARKER_KEY: Final = b"~marker"
+__all__ = ["Restored", "SnapshotCycle", "restore"]
+
 SLICE_WORKFLOWS: Final = 200
 """Packed at a time, about 2 ms of work; then decisions go first."""
-READ_RECORDS_MAX: Final = 5_000
+TOMBSTONES_AT_ONCE: Final = 5_000
+_POLL_S: Final = 0.002
+"""Snapshots are in no hurry; an append takes about as long."""
+_NO_PARTS: Final[Mapping[WorkflowId, Sequence[bytes]]] = MappingProxyType({})
 
 
-class _Header(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """`sequence`: the last decision that the state reflects. `due_at_ms`: its first timer, 0 for none.
+class _Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workflow adds to a slice. `is_left`: it is no longer in memory."""
 
-    `is_waiting`: some task of it is to be handed out, or is a request under way, so it cannot just be left packed.
-    """
-
-    sequence: int
-    due_at_ms: int
-    ended: bool
-    packed: bytes
-    is_waiting: bool = False
-
-
-_encoder: Final = msgspec.msgpack.Encoder()
-_header_decoder: Final = msgspec.msgpack.Decoder(_Header)
-_position_decoder: Final = msgspec.msgpack.Decoder(ChainPosition)
-
-
-class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What a snapshot brought: all workflows, and those of them that wait for a worker or a request."""
-
-    ids: list[WorkflowId] = []
-    waiting: list[WorkflowId] = []
-
-
-async def restore(log: Log, partition: int, machine: PartitionMachine) -> Restored:
-    """Give a machine the newest snapshots of its partition; return which workflows it now holds.
-
-    Without a marker there is no complete snapshot: the machine begins at the start of the log.
-    """
-    entries: dict[WorkflowId, _Header] = {}
-    position: ChainPosition | None = None
-    async for record in _all_records(log, partition):
-        if record.key == MARKER_KEY:
-            position = _position_decoder.decode(record.value or b"")
-        elif record.value is None:
-            entries.pop(WorkflowId((record.key or b"").decode()), None)
-        else:
-            entries[WorkflowId((record.key or b"").decode())] = _header_decoder.decode(record.value)
-    if position is None:
-        return Restored()
-    machine.restore(position)
-    for workflow_id, entry in entries.items():
-        if entry.ended:
-            machine.table.note_ended(workflow_id)
-        else:
-            machine.restore_workflow(workflow_id, entry.packed, sequence=entry.sequence, due_at_ms=entry.due_at_ms)
-    return Restored(
-        ids=[workflow_id for workflow_id, entry in entries.items() if not entry.ended],
-        waiting=[workflow_id for workflow_id, entry in entries.items() if entry.is_waiting],
-    )
+    workflow_id: WorkflowId
+    is_left: bool
+    records: Sequence[NewRecord]
 
 
 class SnapshotCycle:
@@ -96,10 +64,25 @@ class SnapshotCycle:
         self._machine = machine
         self._trim_commands = trim_commands
         self._written: set[WorkflowId] = set()
+        self._parts: dict[WorkflowId, list[bytes]] = {}
+        self._left_over: dict[bytes, None] = {}
+        self._returning: set[WorkflowId] = set()
+        self._is_fenced = False
 
-    def note_restored(self, workflow_ids: list[WorkflowId]) -> None:
-        """Take note of workflows that have a record in the topic already."""
+    def note_restored(
+        self,
+        workflow_ids: Sequence[WorkflowId],
+        *,
+        left_over: Sequence[bytes] = (),
+        parts: Mapping[WorkflowId, Sequence[bytes]] = _NO_PARTS,
+    ) -> None:
+        """Take note of what is in the topic.
+
+        Workflows, the keys of their parts, and keys that mean nothing any more.
+        """
         self._written.update(workflow_ids)
+        self._left_over.update(dict.fromkeys(left_over))
+        self._parts.update((workflow_id, list(keys)) for workflow_id, keys in parts.items())
 
     async def write(self) -> int:
         """Write one cycle and return how many records it took.
@@ -111,90 +94,138 @@ class SnapshotCycle:
         position = machine.acknowledged_position
         changed = dict(machine.changed)
         ids = list(changed)
-        written = 0
+        written = await self._clear_away()
+        left: list[WorkflowId] = []
         for start in range(0, len(ids), SLICE_WORKFLOWS):
-            records = [
-                record
-                for workflow_id in ids[start : start + SLICE_WORKFLOWS]
-                if (record := self._record(workflow_id, changed[workflow_id])) is not None
-            ]
-            await self._wait_acknowledged()
-            if records:
-                await self._log.append(SNAPSHOTS, self._partition, records)
-                written += len(records)
+            slice_ids = ids[start : start + SLICE_WORKFLOWS]
+            written += await self._write_slice(slice_ids, changed, position, left)
             await asyncio.sleep(0)
-        while machine.effects_sent < position.sequence:
+        while machine.effects_sent < position.sequence:  # noqa: ASYNC110 - in no hurry: nobody need be woken for it
             await asyncio.sleep(_POLL_S)
-        marker = msgspec.structs.replace(position, effects_sent=machine.effects_sent)
-        await self._log.append(SNAPSHOTS, self._partition, [NewRecord(key=MARKER_KEY, value=_encoder.encode(marker))])
+        effects_sent = machine.effects_sent
+        await self._append([marker(msgspec.structs.replace(position, effects_sent=effects_sent))])
         for workflow_id, sequence in changed.items():
             if machine.changed.get(workflow_id) == sequence:
                 del machine.changed[workflow_id]
+        for workflow_id in left:
+            if workflow_id not in self._written and not machine.table.has_ended(workflow_id):
+                self._left_over[workflow_id.encode()] = None
         await self._trim(position)
         return written + 1
+
+    async def keep(self, state: WorkflowState, *, sequence: int) -> None:
+        """Write a workflow that comes back into memory, before any decision can build upon it.
+
+        `sequence` is a decision of which the state reflects everything that concerns it.
+
+        Raises:
+            LogUnavailable: it is not known to be there.
+        """
+        workflow_id = state.workflow_id
+        self._returning.add(workflow_id)
+        try:
+            self._left_over.pop(workflow_id.encode(), None)
+            records = [*self._fence_once(), *state_records(state, sequence=sequence, epoch=self._machine.chain.epoch)]
+            self._note_parts(workflow_id, records)
+            self._written.add(workflow_id)
+            await self._append(records)
+        finally:
+            self._returning.discard(workflow_id)
+
+    async def _clear_away(self) -> int:
+        """Write the fence, if it is due, and tombstones for what is left over."""
+        keys = list(self._left_over)
+        records = [*self._fence_once(), *(NewRecord(key=key, value=None) for key in keys)]
+        for start in range(0, len(records), TOMBSTONES_AT_ONCE):
+            await self._append(records[start : start + TOMBSTONES_AT_ONCE])
+        for key in keys:
+            self._left_over.pop(key, None)
+        return len(records)
+
+    def _fence_once(self) -> list[NewRecord]:
+        if self._is_fenced:
+            return []
+        self._is_fenced = True
+        return [fence(self._machine.chain.epoch)]
+
+    async def _write_slice(
+        self,
+        ids: Sequence[WorkflowId],
+        changed: dict[WorkflowId, int],
+        position: ChainPosition,
+        left: list[WorkflowId],
+    ) -> int:
+        pieces = [
+            piece
+            for workflow_id in ids
+            if (piece := self._piece(workflow_id, changed[workflow_id], position)) is not None
+        ]
+        await self._wait_acknowledged()
+        records: list[NewRecord] = []
+        for piece in pieces:
+            workflow_id = piece.workflow_id
+            if piece.is_left:
+                if workflow_id in self._returning or workflow_id in self._machine.table:
+                    continue  # it has come back meanwhile, with a record of its own
+                self._written.discard(workflow_id)
+                left.append(workflow_id)
+            else:
+                self._written.add(workflow_id)
+            self._note_parts(workflow_id, piece.records)
+            records += piece.records
+        if records:
+            await self._append(records)
+        return len(records)
+
+    def _piece(self, workflow_id: WorkflowId, sequence: int, position: ChainPosition) -> _Piece | None:
+        """Return what the topic must say of a workflow now, None if nothing."""
+        machine = self._machine
+        newest = machine.changed.get(workflow_id, sequence)
+        state = machine.table.peek(workflow_id)
+        if state is not None:
+            records = state_records(
+                state,
+                sequence=newest,
+                epoch=machine.chain.epoch,
+                packed=machine.table.packed(workflow_id),
+                due_at_ms=first_timer_ms(state),
+                is_waiting=any(isinstance(effect, DispatchTask) for effect in standing_effects(state)),
+            )
+            return _Piece(workflow_id=workflow_id, is_left=False, records=records)
+        is_named = machine.table.has_ended(workflow_id)
+        if not is_named and workflow_id not in self._written and newest <= position.sequence:
+            return None  # nobody will read of it: it began and was let go since the last marker
+        header = left_header(workflow_id, sequence=newest, epoch=machine.chain.epoch, is_named=is_named)
+        return _Piece(workflow_id=workflow_id, is_left=True, records=[header])
+
+    def _note_parts(self, workflow_id: WorkflowId, records: Sequence[NewRecord]) -> None:
+        """Take note of the parts that a workflow consists of now; those before mean nothing once these are there."""
+        keys = part_keys(records, workflow_id)
+        before = self._parts.pop(workflow_id, [])
+        self._left_over.update((key, None) for key in before if key not in keys)
+        if keys:
+            self._parts[workflow_id] = keys
+
+    async def _append(self, records: Sequence[NewRecord]) -> None:
+        await self._log.append(SNAPSHOTS, self._partition, records)
 
     async def _trim(self, position: ChainPosition) -> None:
         """Let go of commands that are decided and whose effects are done: nobody will read them again."""
         if self._trim_commands and position.command_offset != NO_OFFSET:
             await self._log.trim(COMMANDS, self._partition, before_offset=position.command_offset + 1)
 
-    def _record(self, workflow_id: WorkflowId, sequence: int) -> NewRecord | None:
-        key = workflow_id.encode()
-        state = self._machine.table.get(workflow_id) if workflow_id in self._machine.table else None
-        if state is not None and not state.is_terminal:
-            packed = self._machine.table.packed(workflow_id) or b""
-            newest = self._machine.changed.get(workflow_id, sequence)
-            self._written.add(workflow_id)
-            header = _Header(
-                sequence=newest,
-                due_at_ms=_first_timer(state),
-                ended=False,
-                packed=packed,
-                is_waiting=any(isinstance(effect, DispatchTask) for effect in standing_effects(state)),
-            )
-            return NewRecord(key=key, value=_encoder.encode(header))
-        named = self._machine.table.has_ended(workflow_id) or (state is not None and not state.started.generated_id)
-        if named:
-            header = _Header(sequence=sequence, due_at_ms=0, ended=True, packed=b"")
-            return NewRecord(key=key, value=_encoder.encode(header))
-        if workflow_id in self._written:
-            self._written.discard(workflow_id)
-            return NewRecord(key=key, value=None)
-        return None
-
     async def _wait_acknowledged(self) -> None:
         """Wait until what the states reflect is in the log: a snapshot must not be ahead of it."""
         sequence = self._machine.chain.sequence
-        while self._machine.acknowledged_position.sequence < sequence:
+        while self._machine.acknowledged_position.sequence < sequence:  # noqa: ASYNC110 - as above
             await asyncio.sleep(_POLL_S)
 
 
-_POLL_S: Final = 0.002
-"""Snapshots are in no hurry; an append takes about as long."""
-
-
-def _first_timer(state: WorkflowState) -> int:
+def first_timer_ms(state: WorkflowState) -> int:
+    """Return when a workflow must first be looked at, 0 if never."""
+    if state.is_terminal:
+        return 0
     deadline_ms = workflow_deadline_ms(state)
     due = [] if deadline_ms is None else [deadline_ms]
     due += [due_ms for task in open_tasks(state) if (due_ms := next_deadline_ms(task)) is not None]
     return min(due, default=0)
-
-
-async def _all_records(log: Log, partition: int) -> AsyncIterator[LogRecord]:
-    offsets = await log.offsets(SNAPSHOTS, partition)
-    reader = log.reader(SNAPSHOTS, partition, from_offset=offsets.earliest)
-    try:
-        next_offset = offsets.earliest
-        while next_offset < offsets.next:
-            records = await reader.read(records_max=READ_RECORDS_MAX, wait_ms=1_000)
-            if not records:
-                offsets_now = await log.offsets(SNAPSHOTS, partition)
-                if offsets_now.earliest > next_offset or next_offset >= offsets_now.next - 1:
-                    return
-                continue
-            for record in records:
-                if record.offset < offsets.next:
-                    yield record
-            next_offset = records[-1].offset + 1
-    finally:
-        await reader.close()

@@ -1,7 +1,8 @@
 """The audit: an independent reader of the log that checks everybody against it, all the time.
 
-Holds the fold of every partition's believed log, read by rules written down a second time (`_Book`), and the checks of whatever leaves a
-process. Must not use `Chain` nor trust a machine. Keeps the invariants of the system by refusing whoever breaks one:
+Holds the fold of every partition's believed log, read by rules written down a second time (`_Book`), and the checks
+of whatever leaves a process. Must not use `Chain` nor trust a machine. Keeps the invariants of the system by refusing
+whoever breaks one:
 
     I2  a result that was answered is in the log        I6  nothing is dispatched that the log does not have
     I3  an attempt ends once                            I8  no timer is early, no decision is from the future
@@ -9,7 +10,7 @@ process. Must not use `Chain` nor trust a machine. Keeps the invariants of the s
     I5  live state == fold of the believed log          and no caller is told what the log does not say
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.commands import Command, ReportChildEnd, StartWorkflow, TerminateWorkflow
 from engine.events import (
@@ -32,6 +33,10 @@ if TYPE_CHECKING:  # the world holds its audit
     from tests.simulation.world import World
 
 
+LATE_MS_MAX: Final = 1_000
+"""For a timer, once nothing goes wrong any more: an idle owner may find itself fenced by its first decision."""
+
+
 class Audit:
     """One reader for all partitions."""
 
@@ -40,6 +45,7 @@ class Audit:
         self._world = world
         self._books = [Book(partition) for partition in range(world.faults.partitions)]
         self._offset_max_ms = 0
+        self._clocks_are_steady = not world.faults.clock_jumps
         self._scheduled: set[tuple[WorkflowId, TaskSeq]] = set()
         self._children: set[WorkflowId] = set()
         self._unwanted: set[WorkflowId] = set()
@@ -57,23 +63,23 @@ class Audit:
     def read(self, partition: int) -> None:
         """Read what is new in a partition of `events`."""
         book = self._books[partition]
-        records = self._world.topics.read_now(
-            EVENTS, partition, from_offset=book.next_offset, records_max=1_000_000
-        )
+        records = self._world.topics.read_now(EVENTS, partition, from_offset=book.next_offset, records_max=1_000_000)
         for record in records:
             entry = book.read(record)
             if entry is None:
                 self._world.count("records_not_believed")
                 continue
-            self._note(partition, entry)
+            self._note(book, entry)
 
-    def _note(self, partition: int, entry: Entry) -> None:
-        decision = entry.record
+    def _note(self, book: Book, entry: Entry) -> None:
+        decision, partition = entry.record, book.partition
         if decision.at_ms > self._world.clock.now_ms + self._offset_max_ms:
             raise Violation(
                 f"I8: decision {decision.sequence} of partition {partition} is of {decision.at_ms}, "
                 f"{decision.at_ms - self._world.clock.now_ms} ms ahead of the time"
             )
+        if book.late_ms > LATE_MS_MAX and self._world.is_settled and self._clocks_are_steady:
+            raise Violation(f"I8: decision {decision.sequence} of partition {book.partition} is {book.late_ms} ms late")
         if decision.request_id:
             self._requests.setdefault((partition, decision.request_id), []).append(entry)
         for command in decision.commands:
@@ -113,11 +119,12 @@ class Audit:
             if item.record.events and entry.state != item.state:
                 raise Violation(f"I5: {item.record.workflow_id} is {item.state}, its fold is {entry.state}")
 
-    def recovered(self, machine: PartitionMachine, claimed_at: int) -> None:
-        """Compare all that a machine holds after its recovery with the fold of the log (I5)."""
+    def recovered(self, machine: PartitionMachine) -> None:
+        """Compare all that a machine holds after its recovery with the fold of the log up to its claim (I5)."""
         book = self._books[machine.partition]
+        claimed_at = machine.chain.epoch
         sequence = book.sequence_before(claimed_at)
-        if machine.chain.sequence != sequence:
+        if claimed_at not in book.claims or machine.chain.sequence != sequence:
             raise Violation(
                 f"I10: partition {machine.partition} was recovered up to decision {machine.chain.sequence}, "
                 f"the log has {sequence} before the claim at {claimed_at}"
@@ -145,8 +152,8 @@ class Audit:
                 continue
             if answer.state is None and (entry.state is None or entry.state.is_terminal):
                 return  # an ended workflow may have been let go of
-            if answer.state is not None and entry.state is not None and answer.state.version >= entry.state.version:
-                return
+            if answer.state is not None and (entry.state is None or answer.state.version >= entry.state.version):
+                return  # repeated after a crash, an answer shows the newest state
         raise Violation(f"request {request_id} is answered {answer}, but the log says {entries}")
 
     def dispatched(self, partition: int, workflow_id: WorkflowId, seq: TaskSeq) -> None:

@@ -1,7 +1,8 @@
 """One partition's believed log, read by rules of its own.
 
-Holds the second implementation of the reading rule: newest claim, sequence, hash, parts, command offsets; and a check of every event
-against the state before it. Must not import `streams.partition`. Keeps every state that ever was, so that any moment can be compared.
+Holds the second implementation of the reading rule: newest claim, sequence, hash, parts, command offsets; and a check
+of every event against the state before it. Must not import `streams.partition`. Keeps every state that ever was, so
+that any moment can be compared.
 """
 
 import hashlib
@@ -21,8 +22,8 @@ from engine.events import (
     WorkflowRestarted,
 )
 from engine.ids import RefName, WorkflowId
-from engine.model import EndedTask, PendingTask, WorkflowState
-from engine.status import TASK_UNSUCCESSFUL, TaskStatus, WorkflowStatus
+from engine.model import EndedTask, OpenTask, PendingTask, WorkflowState
+from engine.status import TaskStatus, WorkflowStatus
 from streams.ports import LogRecord
 from streams.records import DecisionPart, DecisionRecord, OwnerClaimed, decode, decode_decision
 from tests.simulation.violation import Violation
@@ -54,6 +55,8 @@ class Book:
         self._command_offset = -1
         self._at_ms = 0
         self._parts: list[DecisionPart] = []
+        self.late_ms = 0
+        """How late the newest decision was, if a timer was its cause."""
 
     def read(self, record: LogRecord) -> Entry | None:
         """Take the next record; return what it adds to the believed log, if anything."""
@@ -99,17 +102,22 @@ class Book:
     def _believe(self, record: LogRecord, value: bytes, decision: DecisionRecord) -> Entry:
         where = f"events[{self.partition}] offset {record.offset}"
         if decision.sequence != len(self.entries) + 1 or decision.previous != self._hash or self._parts:
-            raise Violation(f"I10: {where} has decision {decision.sequence} after {len(self.entries)}, out of the chain")
+            raise Violation(
+                f"I10: {where} has decision {decision.sequence} after {len(self.entries)}, out of the chain"
+            )
         if -1 < decision.command_offset <= self._command_offset:
             raise Violation(f"{where}: command {decision.command_offset} is decided a second time")
         if decision.command_offset > self._command_offset + 1:
-            raise Violation(f"{where}: command {decision.command_offset} follows {self._command_offset}: one was left out")
+            raise Violation(
+                f"{where}: command {decision.command_offset} follows {self._command_offset}: one was left out"
+            )
         if decision.at_ms < self._at_ms:
             raise Violation(f"I8: {where} is of {decision.at_ms}, before the decision before it ({self._at_ms})")
         self._hash = _hashed(self._hash, value)
         self._command_offset = max(self._command_offset, decision.command_offset)
         self._at_ms = decision.at_ms
         state = self.states.get(decision.workflow_id)
+        self.late_ms = _late_ms(state, decision)
         for event in decision.events:
             state = _checked(where, state, event, decision.cause)
         if decision.events and state is not None:
@@ -142,6 +150,39 @@ def _checked(where: str, state: WorkflowState | None, event: Event, cause: str) 
         raise Violation(f"I3: {where}: {error}") from error
 
 
+def _late_ms(state: WorkflowState | None, decision: DecisionRecord) -> int:
+    """Return how long after its instant a timer fired: the last instant that can have been meant."""
+    if state is None or decision.cause != "fire_timer":
+        return 0
+    first = decision.events[0]
+    if isinstance(first, WorkflowEnded):
+        due_at_ms = state.clock_from_ms + state.started.timeout_ms
+    else:
+        task = state.tasks[first.seq] if isinstance(first, TaskEnded | TaskReleased) else None
+        if task is None or isinstance(task, EndedTask):
+            return 0
+        instants = [due for due in _instants(task) if due <= decision.at_ms]
+        due_at_ms = max(instants, default=decision.at_ms)
+    return decision.at_ms - max(due_at_ms, state.clock_from_ms)
+
+
+def _instants(task: OpenTask) -> list[int]:
+    """Return every instant at which something about a task may become due."""
+    spec, progress, limits = task.spec, task.progress, task.spec.timeouts
+    bounds = (
+        (limits.total_ms, spec.first_scheduled_at_ms or spec.at_ms),
+        (limits.run_ms, progress.started_at_ms),
+        (limits.response_ms, progress.updated_at_ms),
+        (limits.poll_ms, progress.updated_at_ms),
+    )
+    found = [begun + bound for bound, begun in bounds if bound and begun]
+    if isinstance(task, PendingTask) and task.due_at_ms:
+        found.append(task.due_at_ms)
+    if spec.wakes_at_ms:
+        found.append(spec.wakes_at_ms)
+    return found
+
+
 def _is_rewritten(state: WorkflowState, event: Event) -> bool:
     """Whether an operator terminates what has ended badly: it is then TERMINATED."""
     ended_badly = state.status in {WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT}
@@ -169,16 +210,9 @@ def _check_task_end(where: str, state: WorkflowState, event: TaskEnded, cause: s
     task = state.tasks.get(event.seq)
     if task is None or isinstance(task, EndedTask):
         raise Violation(f"I3: {where}: task {event.seq} of {state.workflow_id} ends again: {task}")
-    spec, progress = task.spec, task.progress
+    spec = task.spec
     if event.status is TaskStatus.TIMED_OUT and cause in _CAUSED_BY_TIME:
-        limits = spec.timeouts
-        since = (
-            (limits.total_ms, spec.first_scheduled_at_ms or spec.at_ms),
-            (limits.run_ms, progress.started_at_ms),
-            (limits.response_ms, progress.updated_at_ms),
-            (limits.poll_ms, progress.updated_at_ms),
-        )
-        if not any(bound and begun and event.at_ms >= begun + bound for bound, begun in since):
+        if min(_instants(task), default=event.at_ms + 1) > event.at_ms:
             raise Violation(f"I8: {where}: {task} of {state.workflow_id} times out at {event.at_ms}")
     elif spec.type == "JOIN" and event.status is not TaskStatus.CANCELED:
         _check_join(where, state, spec)
@@ -187,17 +221,18 @@ def _check_task_end(where: str, state: WorkflowState, event: TaskEnded, cause: s
 
 
 def _check_join(where: str, state: WorkflowState, spec: TaskScheduled) -> None:
-    """A JOIN ends when all that it awaits has ended for good, or nothing inside its FORK is open any more."""
+    """A JOIN ends when all that it awaits has ended for good, or when nothing that it awaits can still come."""
+    open_tasks = [task.spec for task in state.tasks.values() if not isinstance(task, EndedTask)]
     scope = spec.awaits_scope
-    inside = [
-        task.spec.ref
-        for task in state.tasks.values()
-        if not isinstance(task, EndedTask) and _is_inside(state, task.spec.scope, scope)
-    ]
-    if scope and not inside:
-        return
+    inside = [task.ref for task in open_tasks if _is_inside(state, task.scope, scope)]
     missing = [ref for ref in spec.join_on if not _has_ended_for_good(state, ref)]
-    if missing or not spec.join_on:
+    if scope and not inside:
+        return  # a ref that is missing lies on a branch that was not taken
+    if not scope:  # its FORK was skipped, or there is none: only what was begun can still end
+        missing = [ref for ref in missing if state.task(ref) is not None]
+    elif not spec.join_on:
+        missing = [RefName("everything")]
+    if missing and any(task.type != "JOIN" for task in open_tasks):
         raise Violation(f"I4: {where}: {spec.ref} of {state.workflow_id} ends; missing {missing}, open {inside}")
 
 

@@ -1,11 +1,11 @@
 """Clients and operators: they start workflows, ask again when no answer comes, and interfere.
 
-Holds who asks for what, and which answers came. Must not know the engine's state, except to choose what to interfere with. Keeps the
-promise of a careful client: a start is repeated, with the same workflow id, until it is answered.
+Holds who asks for what, and which answers came. Must not know the engine's state, except to choose what to interfere
+with. Keeps the promise of a careful client: a start is repeated, with the same workflow id, until it is answered.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,10 +30,13 @@ from tests.simulation.faults import FAULT_PHASE_MS
 if TYPE_CHECKING:  # the world holds the clients
     from tests.simulation.world import World
 
-WORKFLOWS_MIN = 2
-WORKFLOWS_MAX = 7
-POISON = (
+WORKFLOWS_MIN: Final = 3
+WORKFLOWS_MAX: Final = 9
+AGAIN: Final = 0.4
+"""The share of clients that start a workflow a second time long after, as a job does that is run again."""
+POISON: Final = (
     b"",
+    b"null",
     b"{",
     b"\xff\xfe\x00",
     b"[]",
@@ -47,6 +50,7 @@ POISON = (
     b'{"command":"task_result","workflowInstanceId":"w0","taskId":"other~1","status":"COMPLETED"}',
     b'{"command":"task_result","workflowInstanceId":"w0","taskId":"w0~1","status":"SCHEDULED"}',
     b'{"command":"start_workflow","name":"level0-0","input":' + b'{"a":' * 960 + b"1" + b"}" * 961,
+    b'{"command":"start_workflow","name":"level0-0","input":{"text":"' + '🎬é\\"'.encode() * 300 + b'"}}',
 )
 
 
@@ -58,6 +62,7 @@ class Clients:
         self._world = world
         self._requests = 0
         self._unanswered: dict[str, StartWorkflow] = {}
+        self._operations: dict[str, Command] = {}
         self.acknowledged: dict[WorkflowId, str] = {}
         """Workflows whose start was answered, with the request that was."""
         rng = world.rng
@@ -68,6 +73,9 @@ class Clients:
 
     def answered(self, request_id: str, answer: Answer) -> None:
         """Take note of an answer."""
+        operation = self._operations.pop(request_id, None)
+        if operation is not None and answer.state is None and answer.rejected is not None:
+            self._ask_for_the_forgotten(operation, answer.workflow_id)
         start = self._unanswered.pop(request_id, None)
         if start is None or start.workflow_id is None:
             return
@@ -103,14 +111,19 @@ class Clients:
             workflow_id = WorkflowId(f"w{number}") if kind < 0.7 else derived_workflow_id(f"client{number}")
             start = msgspec.structs.replace(start, workflow_id=workflow_id, generated_id=kind >= 0.7)
             self._ask(start)
+            if not start.generated_id and rng.random() < AGAIN:
+                world.clock.after(rng.randint(2_000, FAULT_PHASE_MS // 2), partial(self._ask, start))
         for _ in range(world.occurrences(world.faults.operations)):
             world.clock.after(rng.randint(100, FAULT_PHASE_MS), self._interfere)
 
     def _ask(self, start: StartWorkflow) -> None:
         request_id = self.request_id()
         asked = msgspec.structs.replace(start, request_id=request_id)
-        self._world.send(asked)
-        if not start.generated_id:  # an id that was made for one request is not asked for again
+        if start.generated_id:  # an id that was made for one request is sent and asked for once
+            key, partition, value = self._world.addressed(asked)
+            self._world.send_raw(partition, key, value)
+        else:
+            self._world.send(asked)
             self._unanswered[request_id] = asked
             self._world.clock.after(self._world.rng.randint(1_500, 6_000), partial(self._ask_again, request_id))
 
@@ -119,6 +132,16 @@ class Clients:
         start = self._unanswered.get(request_id)
         if start is not None and start.workflow_id not in self.acknowledged:
             self._ask(start)
+
+    def _ask_for_the_forgotten(self, operation: Command, workflow_id: WorkflowId) -> None:
+        """Let an owner take an ended workflow from the history, then ask again: what a node does for its callers."""
+        state = self._world.audit.state(workflow_id)
+        owner = self._world.owner_of(workflow_id)
+        if state is not None and state.is_terminal and owner is not None:
+            self._world.count("adopted")
+            owner.after(0, partial(owner.take_back, workflow_id))
+            again = msgspec.structs.replace(operation, request_id=self.request_id())
+            self._world.clock.after(self._world.rng.randint(20, 200), partial(self._world.send, again))
 
     # ---- interfering
 
@@ -129,6 +152,8 @@ class Clients:
             return
         workflow_id = rng.choice(ids)
         command = self._operation(workflow_id)
+        if command.request_id is not None:
+            self._operations[command.request_id] = command
         world.count("operations")
         world.send(command)
 
@@ -150,9 +175,7 @@ class Clients:
                 return RetryWorkflow(workflow_id=workflow_id, request_id=request_id)
             case 6:
                 latest = rng.random() < 0.5
-                return RestartWorkflow(
-                    workflow_id=workflow_id, use_latest_definitions=latest, request_id=request_id
-                )
+                return RestartWorkflow(workflow_id=workflow_id, use_latest_definitions=latest, request_id=request_id)
             case 7 if ref is not None:
                 return SkipTask(workflow_id=workflow_id, task_reference_name=ref, request_id=request_id)
             case 8:

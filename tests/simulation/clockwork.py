@@ -1,14 +1,15 @@
 """Virtual time: a heap of things that are going to happen.
 
-Holds the one queue of a simulation. Must not know what the things are, nor read a real clock. Keeps the invariant that what is due
-earlier happens earlier, and what is due at the same instant in the order in which it was asked for: a run has one order only.
+Holds the one queue of a simulation. Must not know what the things are, nor read a real clock. Keeps the invariant
+that what is due earlier happens earlier, and what is due at the same instant in the order in which it was asked for:
+a run has one order only.
 """
 
 import heapq
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-Action: TypeAlias = Callable[[], None]
+Action: TypeAlias = Callable[[], object]
 
 START_MS: Final = 1_700_000_000_000
 """An ordinary instant: definitions with dates and the like find themselves in an ordinary year."""

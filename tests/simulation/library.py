@@ -1,7 +1,7 @@
 """Workflow definitions, drawn.
 
-Holds the generator. Must not know what the engine makes of a definition. Keeps the invariant that every drawn definition is valid and
-finite: each run of it can end.
+Holds the generator. Must not know what the engine makes of a definition. Keeps the invariant that every drawn
+definition is valid and finite: each run of it can end.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from engine.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from engine.ids import RefName
+from engine.ids import DefinitionHash, RefName
 from engine.json_value import JsonObject
 from engine.testing import Shelf
 
@@ -34,12 +34,25 @@ _KINDS: Final = (
 )  # fmt: skip
 
 
+class Registry(Shelf):
+    """Definitions, some of which may be gone for a while; by their hash they are found for ever."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        super().__init__()
+        self.hidden: set[str] = set()
+
+    def find_workflow(self, name: str, version: int | None) -> tuple[DefinitionHash, WorkflowDef] | None:
+        """Return a registered definition."""
+        return None if name in self.hidden else super().find_workflow(name, version)
+
+
 class Library:
     """The definitions of one seed. `names` are what clients may start."""
 
     def __init__(self, rng: Random) -> None:
         """Draw task definitions, then children, then what starts children."""
-        self.shelf = Shelf()
+        self.shelf = Registry()
         self.names: list[str] = []
         self.refs: dict[str, list[RefName]] = {}
         self._rng = rng
@@ -155,14 +168,10 @@ class Library:
         ends = tuple(branch[-1].task_reference_name for branch in branches)
         return [
             WorkflowTask(name=ref, task_reference_name=ref, type="FORK_JOIN", fork_tasks=branches),
-            WorkflowTask(
-                name=join, task_reference_name=join, type="JOIN", join_on=ends if rng.random() < 0.7 else ()
-            ),
+            WorkflowTask(name=join, task_reference_name=join, type="JOIN", join_on=ends if rng.random() < 0.7 else ()),
         ]
 
-    def _switch(
-        self, name: str, ref: RefName, kind: str, children: Sequence[str], depth: int
-    ) -> WorkflowTask:
+    def _switch(self, name: str, ref: RefName, kind: str, children: Sequence[str], depth: int) -> WorkflowTask:
         rng = self._rng
         cases = {case: self._list(name, children, depth=depth + 1, tasks_max=2) for case in ("a", "b")}
         default = self._list(name, children, depth=depth + 1, tasks_max=2) if rng.random() < 0.5 else ()

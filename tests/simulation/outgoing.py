@@ -1,7 +1,7 @@
 """What an owner does with an outbox: at once, and by appends.
 
-Holds the two halves that the processor leaves to its `Outward` port. Must not wait. Keeps the audit informed of all that leaves a
-process, at the moment at which it leaves.
+Holds the two halves that the processor leaves to its `Outward` port. Must not wait. Keeps the audit informed of all
+that leaves a process, at the moment at which it leaves.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus
 from streams.partition.turn import Outbox
 from streams.ports import NewRecord
-from streams.topics import COMMANDS, DEAD_LETTER, OUTCOMES, partition_of
+from streams.topics import COMMANDS, DEAD_LETTER, OUTCOMES
 from tests.simulation.workers import TASKS, TaskOffer
 
 if TYPE_CHECKING:  # an owner uses this module
@@ -79,29 +79,12 @@ def batches_of(owner: "Owner", outbox: Outbox) -> list[Batch]:
 def _request(owner: "Owner", state: WorkflowState, task: OpenTask) -> None:
     """Be the built-in worker of HTTP tasks: it lives in the owner's process and reports like any other."""
     world = owner.world
-    failed = world.rng.random() < world.faults.workers_failing
+    has_failed = world.chance(world.faults.workers_failing)
     report = ReportTaskResult(
         workflow_instance_id=state.workflow_id,
         task_id=id_of(state, task),
-        status=TaskStatus.FAILED if failed else TaskStatus.COMPLETED,
-        output_data={"response": {"statusCode": 500 if failed else 200}},
+        status=TaskStatus.FAILED if has_failed else TaskStatus.COMPLETED,
+        output_data={"response": {"statusCode": 500 if has_failed else 200}},
         worker_id=ENGINE_WORKER,
     )
-    key, partition, value = world.addressed(report)
-    owner.producer.append(
-        COMMANDS,
-        partition_of(key, world.faults.partitions),
-        [NewRecord(key=key, value=value)],
-        partial(_request_told, owner, state, task),
-    )
-    del partition
-
-
-def _request_told(owner: "Owner", state: WorkflowState, task: OpenTask, offset: int | None) -> None:
-    if offset is None:
-        owner.after(world_delay(owner), partial(_request, owner, state, task))
-
-
-def world_delay(owner: "Owner") -> int:
-    """Return how long the built-in worker waits before it reports again."""
-    return 500 + owner.world.delay_ms()
+    owner.report(report, on_failure=partial(_request, owner, state, task))

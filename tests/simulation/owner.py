@@ -1,29 +1,33 @@
 """One process's ownership of one partition: the steps of the processor, one by one, around the real machine.
 
-Holds the same life as `streams.partition.processor` without asyncio: restore, claim, replay, send what was left undone, decide batch
-after batch. Must not decide. Keeps the law of the log as the processor does: a turn's answers and effects leave when its append has been
-acknowledged, in the order of the turns. Between any two steps the process may crash, stand still or lose the partition unawares.
+Holds the same life as `streams.partition.processor` without asyncio: restore, claim, replay, send what was left
+undone, decide batch after batch. Must not decide. Keeps the law of the log as the processor does: a turn's answers
+and effects leave when its append has been acknowledged, in the order of the turns. Between any two steps the process
+may crash, stand still or lose the partition unawares.
 """
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from engine.commands import Command
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState, id_of
 from streams.errors import Fenced
 from streams.partition.machine import PartitionMachine
-from streams.partition.turn import Outbox, Turn
+from streams.partition.recovery import Recovered, recover
 from streams.partition.table import WorkflowTable
-from streams.ports import NewRecord
-from streams.records import OwnerClaimed, encode
+from streams.partition.turn import Outbox, Turn
+from streams.ports import Log, NewRecord
+from streams.records import OwnerClaimed
 from streams.topics import COMMANDS, EVENTS
 from tests.simulation import outgoing
+from tests.simulation.awaiting import SimulatedLog, drive
 from tests.simulation.clockwork import Action
 from tests.simulation.producer import Producer, Told
-from tests.simulation.snapshots import SnapshotWriter, restore_newest
+from tests.simulation.snapshots import SnapshotWriter
 
 if TYPE_CHECKING:  # a process holds its owners
     from tests.simulation.process import Process
@@ -31,6 +35,8 @@ if TYPE_CHECKING:  # a process holds its owners
 TURNS_IN_FLIGHT_MAX: Final = 3
 AGAIN_AFTER_MS: Final = 300
 """How long an owner that lost the partition, or the log, waits before it claims anew."""
+BACKLOG_WAIT_MS: Final = 5_000
+STAND_AGAIN_AFTER_MS: Final = 100
 SMALL_TABLE: Final = 3
 
 
@@ -53,6 +59,8 @@ class Owner:
         self.life = 0
         self.machine: PartitionMachine | None = None
         self.producer = Producer(process)
+        self._reporter = Producer(process)
+        """For claims and reports, which do not end a life when their fate is unknown."""
         self.queue: dict[TaskId, tuple[WorkflowState, OpenTask]] = {}
         """Tasks that wait for a worker in this process's memory, where queues are not durable."""
         self._pending: deque[_Pending] = deque()
@@ -62,6 +70,12 @@ class Owner:
         self._is_pumping = False
         self._wakes_at_ms: int | None = None
         self._snapshots: SnapshotWriter | None = None
+        self._returning: set[WorkflowId] = set()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process ever owns anything, as with the embedded log."""
+        return self.world.faults.processes == 1 and not self.world.faults.durable_queues
 
     # ---- one life
 
@@ -69,12 +83,14 @@ class Owner:
         """Restore, then claim, in a new life."""
         self._end_life()
         self.producer = Producer(self.process)
+        self._reporter = Producer(self.process)
         self.after(self.world.delay_ms(), self._restore)
 
     def stop(self) -> None:
         """End this life; nothing of it is done any more, but what it has sent may still land."""
         self._end_life()
         self.producer.cut()
+        self._reporter.cut()
 
     def after(self, delay_ms: int, action: Action) -> None:
         """Do something later, if this life still lasts."""
@@ -98,6 +114,8 @@ class Owner:
         self.queue.clear()
         self._pending.clear()
         self._outboxes.clear()
+        self._returning.clear()
+        self._snapshots = None
         self._sending = False
         self._is_pumping = False
         self._wakes_at_ms = None
@@ -125,51 +143,49 @@ class Owner:
         )
         if world.faults.small_table:
             machine.table = WorkflowTable(hot_max=SMALL_TABLE)
-        restored = restore_newest(world.topics, self.partition, machine)
-        self._snapshots = SnapshotWriter(self, machine, restored)
-        self.process.step("claim")
         claim = OwnerClaimed(
             owner=self.process.name, url="", at_ms=self.process.now_ms, partitions=world.faults.partitions
         )
-        told = self.while_alive(partial(self._claimed, machine))
-        self.producer.append(EVENTS, self.partition, [NewRecord(key=None, value=encode(claim))], told)
+        log = cast("Log", SimulatedLog(world.topics, self.producer))
+        running = recover(log, self.partition, machine, claim)
+        drive(self, running, done=partial(self._recovered, machine), failed=lambda error: self.give_up(str(error)))
 
-    def _claimed(self, machine: PartitionMachine, offset: int | None) -> None:
-        if offset is None:
-            self.give_up("the claim is of unknown fate")
-            return
-        self.world.say("claim", f"{self} epoch {offset}")
-        self.world.count("claims")
-        self.after(self.world.delay_ms(), partial(self._recover, machine, offset))
-
-    def _recover(self, machine: PartitionMachine, claimed_at: int) -> None:
-        begin = machine.chain.next_offset
-        records = self.world.topics.read_now(
-            EVENTS, self.partition, from_offset=begin, records_max=claimed_at + 1 - begin
-        )
-        for record in records:
-            machine.replay(record)
-        self.world.audit.recovered(machine, claimed_at)
-        outbox = machine.recovered()
-        for decision in outbox.rereads:
-            (record,) = self.world.topics.read_now(
-                COMMANDS, self.partition, from_offset=decision.command_offset, records_max=1
-            )
-            if decision.forwarded is not None:
-                outbox.forwards.append((decision.forwarded, record))
-            else:
-                outbox.dead_letters.append((record, decision.parked))
+    def _recovered(self, machine: PartitionMachine, recovered: Recovered) -> None:
+        world = self.world
+        world.say("claim", f"{self} epoch {machine.chain.epoch}")
+        world.count("claims")
+        world.audit.recovered(machine)
         self.machine = machine
         self._next_command = machine.chain.command_offset + 1
-        if self.world.faults.early_reads:
-            earliest = self.world.topics.range(COMMANDS, self.partition).earliest
-            self._next_command = max(earliest, self._next_command - self.world.rng.randrange(4))
-        self._out(outbox)
-        if self._snapshots is not None:
-            for workflow_id in self._snapshots.restored.waiting:
-                self._now(machine.standing(workflow_id))
-            self._snapshots.begin()
+        if world.faults.early_reads:
+            earliest = world.topics.range(COMMANDS, self.partition).earliest
+            self._next_command = max(earliest, self._next_command - world.rng.randrange(4))
+        self._snapshots = SnapshotWriter(self, machine, recovered.restored)
+        self._snapshots.plan()
+        standing = dict.fromkeys(recovered.restored.waiting)
+        if self.is_alone:
+            standing.update((state.workflow_id, None) for state, _ in recovered.outbox.dispatches)
+            recovered.outbox.dispatches.clear()
+        self.out(recovered.outbox)
+        for workflow_id in recovered.restored.ended:
+            self._evict_later(workflow_id)
+        if standing:
+            self._stand(list(standing), recovered.backlog, self.process.now_ms + BACKLOG_WAIT_MS)
         self.pump()
+
+    def _stand(self, workflow_ids: list[WorkflowId], backlog: int, until_ms: int) -> None:
+        """Put tasks that are out back into force: behind the commands that were there, and only what is in the log."""
+        machine = self.machine
+        if machine is None:
+            return
+        position = machine.acknowledged_position
+        if position.command_offset >= backlog or self.process.now_ms >= until_ms:
+            stored = [one for one in workflow_ids if machine.changed.get(one, 0) <= position.sequence]
+            for workflow_id in stored:
+                self._now(machine.standing(workflow_id))
+            workflow_ids = [one for one in workflow_ids if one not in stored]
+        if workflow_ids:
+            self.after(STAND_AGAIN_AFTER_MS, partial(self._stand, workflow_ids, backlog, until_ms))
 
     # ---- deciding
 
@@ -227,11 +243,12 @@ class Owner:
             if head.offset is None:
                 self.give_up("an append is of unknown fate")
                 return
-            if not self._acknowledge(head.turn, head.offset):
+            if not self.acknowledge(head.turn, head.offset):
                 return
         self.wake()
 
-    def _acknowledge(self, turn: Turn, offset: int) -> bool:
+    def acknowledge(self, turn: Turn, offset: int) -> bool:
+        """Take note that a turn is in the log, and let its effects out; tell whether the owner goes on."""
         machine = self.machine
         if machine is None:
             return False
@@ -243,13 +260,14 @@ class Owner:
             self.give_up(str(error))
             return False
         self.world.audit.acknowledged(machine, turn)
-        self._out(outbox)
+        self.out(outbox)
         self._wake_for_timers()
         return True
 
     # ---- effects
 
-    def _out(self, outbox: Outbox) -> None:
+    def out(self, outbox: Outbox) -> None:
+        """Let the effects of an outbox out: at once what never waits, the rest in its turn."""
         self._now(outbox)
         self._outboxes.append(outbox)
         self.after(self.world.rng.randrange(3), self._send)
@@ -266,7 +284,7 @@ class Owner:
         self._sending = True
         outbox = self._outboxes[0]
         batches = outgoing.batches_of(self, outbox)
-        waiting = {number for number in range(len(batches))}
+        waiting = set(range(len(batches)))
         if not batches:
             self._sent(outbox)
         for number, (topic, partition, records) in enumerate(batches):
@@ -298,6 +316,20 @@ class Owner:
         if self.machine is not None and not self._outboxes and not self._pending:
             self.machine.evict(workflow_id)
 
+    def take_back(self, workflow_id: WorkflowId) -> None:
+        """Take an ended workflow back into memory, from the history."""
+        machine, state = self.machine, self.world.audit.state(workflow_id)
+        if machine is None or self._snapshots is None or workflow_id in machine.table or workflow_id in self._returning:
+            return
+        if state is not None and state.is_terminal:
+            self._returning.add(workflow_id)
+            self._snapshots.keep(state, partial(self._adopt, machine, state))
+
+    def _adopt(self, machine: PartitionMachine, state: WorkflowState) -> None:
+        self._returning.discard(state.workflow_id)
+        machine.adopt(state)
+        self._evict_later(state.workflow_id)
+
     # ---- the queue in memory
 
     def offer(self, state: WorkflowState, task: OpenTask) -> None:
@@ -308,19 +340,27 @@ class Owner:
 
     def _hand_out(self, task_id: TaskId) -> None:
         """Claim a task for a worker, and hand it out when the claim is durable."""
-        queued = self.queue.pop(task_id, None)
-        if queued is None:
-            return
-        claim = self.world.workers.claim(task_id)
-        key, partition, value = self.world.addressed(claim)
-        told = self.while_alive(partial(self._handed_out, *queued))
-        self.producer.append(COMMANDS, partition, [NewRecord(key=key, value=value)], told)
+        if task_id in self.queue:
+            state, task = self.queue.pop(task_id)
+            self.report(
+                self.world.workers.claim(task_id),
+                on_success=partial(self.world.workers.begin, task_id),
+                on_failure=partial(self.offer, state, task),
+            )
 
-    def _handed_out(self, state: WorkflowState, task: OpenTask, offset: int | None) -> None:
+    def report(self, command: Command, *, on_failure: Action, on_success: Action | None = None) -> None:
+        """Append a command for a worker of this process."""
+        key, partition, value = self.world.addressed(command)
+        told = self.while_alive(partial(self._reported, on_success, on_failure))
+        self._reporter.append(COMMANDS, partition, [NewRecord(key=key, value=value)], told)
+
+    def _reported(self, on_success: Action | None, on_failure: Action, offset: int | None) -> None:
         if offset is None:
-            self.offer(state, task)
-        else:
-            self.world.workers.begin(id_of(state, task))
+            self._reporter.cut()
+            self._reporter = Producer(self.process)
+            on_failure()
+        elif on_success is not None:
+            on_success()
 
     @property
     def is_idle(self) -> bool:

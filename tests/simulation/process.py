@@ -1,10 +1,10 @@
 """One engine process: a clock of its own, owners of partitions, and all that can happen to a process.
 
-Holds crash, pause and restart. Must not know what an owner does. Keeps the invariant that a crashed process does nothing any more,
-and that a paused one does everything later: what it was about to do, it does when it wakes up, whatever has happened since.
+Holds crash, pause and restart. Must not know what an owner does. Keeps the invariant that a crashed process does
+nothing any more, and that a paused one does everything later: what it was about to do, it does when it wakes up,
+whatever has happened since.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,7 @@ class Process:
         self.is_alive = True
         self.world.say("restart", self.name)
 
-    def _do(self, incarnation: int, action: Callable[[], None]) -> None:
+    def _do(self, incarnation: int, action: Action) -> None:
         if incarnation != self.incarnation:
             return
         if self.world.clock.now_ms < self.paused_until_ms:

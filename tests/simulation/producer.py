@@ -1,7 +1,8 @@
 """Appends as messages: a request that lands some time, and a word about it that comes later, or is lost.
 
-Holds the transport between one life of an owner and the log. Must not look into records. Keeps what the log's port promises, and no
-more: the appends of one producer to one partition land in the order of the calls, and after one that did not land, none does.
+Holds the transport between one life of an owner and the log. Must not look into records. Keeps what the log's port
+promises, and no more: the appends of one producer to one partition land in the order of the calls, and after one that
+did not land, none does.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,9 +57,7 @@ class Producer:
         world = self._world
         self._cut_at_ms = world.clock.now_ms + (world.rng.choice((0, 5, 50, 2_500)) if world.has_faults else 0)
 
-    def _land_at(
-        self, place: tuple[str, int], due_ms: int, records: Sequence[NewRecord], told: Told | None
-    ) -> None:
+    def _land_at(self, place: tuple[str, int], due_ms: int, records: Sequence[NewRecord], told: Told | None) -> None:
         due_ms = max(due_ms, self._lands_at.get(place, 0))
         self._lands_at[place] = due_ms
         self._world.clock.at(due_ms, partial(self._land, place, records, told))
@@ -66,6 +65,8 @@ class Producer:
     def _land(self, place: tuple[str, int], records: Sequence[NewRecord], told: Told | None) -> None:
         world = self._world
         if self._cut_at_ms is not None and world.clock.now_ms > self._cut_at_ms:
+            if told is not None:
+                self._process.after(0, partial(told, None))
             return
         offset = world.land(*place, records)
         if told is not None:

@@ -58,9 +58,7 @@ def _check_starts(world: "World", states: dict[WorkflowId, WorkflowState]) -> No
 def _check_commands(world: "World", partition: int) -> None:
     commands = world.topics.range(COMMANDS, partition)
     decided = [
-        entry.record.command_offset
-        for entry in world.audit.book(partition).entries
-        if entry.record.command_offset >= 0
+        entry.record.command_offset for entry in world.audit.book(partition).entries if entry.record.command_offset >= 0
     ]
     if decided != list(range(commands.next)):
         missing = sorted(set(range(commands.next)) - set(decided))
@@ -68,7 +66,7 @@ def _check_commands(world: "World", partition: int) -> None:
 
 
 def _check_machines(world: "World", partition: int) -> None:
-    """Compare the owner's state, a replay of everything, and what the newest snapshot leads to, with the audit's fold."""
+    """Compare the owner's state, a replay of all, and what the newest snapshot leads to, with the audit's fold."""
     book = world.audit.book(partition)
     expected = dict(book.states)
     for process in world.processes:

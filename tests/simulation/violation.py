@@ -1,7 +1,7 @@
 """The one exception of the simulation's own checks.
 
-Holds nothing else, so that whoever checks can import it. Keeps a violation apart from an exception of the system under test; both fail a
-seed.
+Holds nothing else, so that whoever checks can import it. Keeps a violation apart from an exception of the system
+under test; both fail a seed.
 """
 
 

@@ -1,7 +1,8 @@
 """Workers: they take tasks, claim them, and report, as badly as the seed's faults say.
 
-Holds the outside half of a task's life. Must not look into the engine: a worker knows a task's id and type. Keeps one promise of real
-workers only: a task that was taken from the topic but neither claimed nor reported is delivered again.
+Holds the outside half of a task's life. Must not look into the engine: a worker knows a task's id and type. Keeps one
+promise of real workers only: a task that was taken from the topic but neither claimed nor reported is delivered
+again.
 """
 
 from functools import partial
@@ -98,9 +99,7 @@ class Workers:
 
     def _beat(self, task_id: TaskId) -> None:
         """Say that the work goes on."""
-        report = ReportTaskResult(
-            workflow_instance_id=workflow_of_task(task_id), task_id=task_id, extend_lease=True
-        )
+        report = ReportTaskResult(workflow_instance_id=workflow_of_task(task_id), task_id=task_id, extend_lease=True)
         self._world.send(report)
 
     def _report(self, task_id: TaskId) -> None:

@@ -1,8 +1,8 @@
 """The simulated world: one seed, everything in it, from the first start to the last end.
 
-Holds the log in memory, processes, workers, clients, the assignment of partitions, and the order of a run: faults, then a time without
-any in which everything must finish, then the verdict. Must not draw from anything but its one generator, nor read a real clock. Keeps
-the invariant that the same seed gives the same run, record by record.
+Holds the log in memory, processes, workers, clients, the assignment of partitions, and the order of a run: faults,
+then a time without any in which everything must finish, then the verdict. Must not draw from anything but its one
+generator, nor read a real clock. Keeps the invariant that the same seed gives the same run, record by record.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from unittest import mock
 import msgspec
 
 from engine.commands import Command, ResumeWorkflow, UpdateTaskByRef, workflow_of
+from engine.ids import WorkflowId
 from engine.model import WorkflowState, open_tasks
 from engine.status import TaskStatus, WorkflowStatus
 from streams import records
@@ -25,12 +26,13 @@ from streams.ports import NewRecord
 from streams.topics import COMMANDS, DEAD_LETTER, EVENTS, OUTCOMES, SNAPSHOTS, TopicSpec, engine_topics, partition_of
 from tests.simulation import verdict
 from tests.simulation.audit import Audit
+from tests.simulation.awaiting import in_virtual_time
 from tests.simulation.clients import Clients
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.faults import FAULT_PHASE_MS, Faults, draw_faults
 from tests.simulation.library import Library
+from tests.simulation.owner import Owner
 from tests.simulation.process import Process
-from tests.simulation.snapshots import in_virtual_time
 from tests.simulation.violation import Violation
 from tests.simulation.workers import TASKS, Workers
 
@@ -38,7 +40,10 @@ QUIET_MS_MAX: Final = 12 * 3_600_000
 """A task without a definition may be tried four times, an hour each: after this long something is stuck."""
 STEPS_MAX: Final = 60_000
 """Several times what the longest of the first 100,000 seeds took: beyond it something goes round in circles."""
-SMALL_RECORDS: Final = {"RECORD_BYTES_MAX": 1_500, "PART_CHARS_MAX": 600}
+SMALL_RECORD_BYTES: Final = 1_500
+SMALL_PART_CHARS: Final = 600
+"""So small that most first decisions of a workflow are cut into parts."""
+SETTLED_AFTER_MS: Final = 15_000
 LOOK_AFTER_MS: Final = 5_000
 LOOK_AFTER_MS_MAX: Final = 600_000
 
@@ -97,6 +102,11 @@ class World:
         """Count an occurrence."""
         self.counts[what] += 1
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether faults have been over for so long that everybody who was away is back."""
+        return not self.has_faults and self.clock.elapsed_ms > FAULT_PHASE_MS + SETTLED_AFTER_MS
+
     def chance(self, probability: float) -> bool:
         """Draw whether something of this probability happens. Nothing is drawn for what cannot."""
         return bool(probability) and self.rng.random() < probability
@@ -149,6 +159,12 @@ class World:
                 self.workers.offered(record.value or b"")
         return offset
 
+    def owner_of(self, workflow_id: WorkflowId) -> Owner | None:
+        """Return somebody who takes himself for the owner of a workflow's partition."""
+        partition = partition_of(workflow_id.encode(), self.faults.partitions)
+        owners = (process.owners.get(partition) for process in self.processes)
+        return next((owner for owner in owners if owner is not None and owner.machine is not None), None)
+
     # ---- the plan of faults
 
     def _plan_faults(self) -> None:
@@ -158,6 +174,7 @@ class World:
             (self.faults.pauses, self._pause_one),
             (self.faults.rebalances, self._rebalance),
             (self.faults.clock_jumps, self._jump_one),
+            (self.faults.unregistered, self._unregister_one),
         )
         for expected, action in plans:
             for _ in range(self.occurrences(expected)):
@@ -182,6 +199,13 @@ class World:
         self.audit.note_offset(process.clock_offset_ms)
         self.say("jump", f"the clock of {process.name} is {process.clock_offset_ms} ms off")
 
+    def _unregister_one(self) -> None:
+        name = self.rng.choice(self.library.names)
+        self.say("registry", f"{name} is gone for a while")
+        self.count("unregistered")
+        self.library.shelf.hidden.add(name)
+        self.clock.after(self.rng.randint(50, 6_000), partial(self.library.shelf.hidden.discard, name))
+
     def _rebalance(self) -> None:
         """Give a partition to another process; the old owner hears of it later, if it lives."""
         partition = self.rng.randrange(self.faults.partitions)
@@ -199,14 +223,14 @@ class World:
             process.disown(partition)
 
     def _assign(self) -> None:
-        """Once a second: give the partitions of the dead to the living, and each to somebody."""
+        """Once a second, until everybody is back: give the partitions of the dead to the living."""
         living = [process for process in self.processes if process.is_alive]
         for partition, process in self._wanted.items():
             if not process.is_alive and living:
                 self._wanted[partition] = self.rng.choice(living)
         for partition, process in self._wanted.items():
             process.after(self.delay_ms(), partial(self._own, process, partition))
-        if self.has_faults:
+        if not self.is_settled:
             self.clock.after(1_000, self._assign)
 
     def _own(self, process: Process, partition: int) -> None:
@@ -224,7 +248,9 @@ class World:
         with ExitStack() as conditions:
             conditions.enter_context(in_virtual_time())
             if self.faults.small_records:
-                conditions.enter_context(mock.patch.multiple(records, **SMALL_RECORDS))
+                conditions.enter_context(
+                    mock.patch.multiple(records, RECORD_BYTES_MAX=SMALL_RECORD_BYTES, PART_CHARS_MAX=SMALL_PART_CHARS)
+                )
             self._run()
         return self._outcome()
 
@@ -269,7 +295,6 @@ class World:
 
     def _help(self) -> None:
         """Be the operator who resumes what is paused and signals what waits for people."""
-        self._assign()
         for state in self._open_states():
             if state.status is WorkflowStatus.PAUSED:
                 self.send(ResumeWorkflow(workflow_id=state.workflow_id, request_id=self.clients.request_id()))
@@ -288,7 +313,8 @@ class World:
         lines = [f"{process.name} {'alive' if process.is_alive else 'dead'}" for process in self.processes]
         for state in self._open_states():
             tasks = ", ".join(
-                f"{type(task).__name__} {task.spec.seq} {task.spec.ref} ({task.spec.type})" for task in open_tasks(state)
+                f"{type(task).__name__} {task.spec.seq} {task.spec.ref} ({task.spec.type})"
+                for task in open_tasks(state)
             )
             lines.append(f"{state.workflow_id} is {state.status} with [{tasks}]")
         return "; ".join(lines)

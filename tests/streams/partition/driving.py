@@ -1,7 +1,7 @@
 """A partition's log in memory and machines that own it, driven by hand.
 
-Must not do what a processor would do unasked: each test says when a turn is appended and when it is acknowledged. Keeps its log in
-`MemoryTopics`, as the machine's records really lie in a log.
+Must not do what a processor would do unasked: each test says when a turn is appended and when it is acknowledged.
+Keeps its log in `MemoryTopics`, as the machine's records really lie in a log.
 """
 
 from collections.abc import Sequence
