@@ -35,6 +35,7 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.ConditionAsked: loop.condition_asked,
         events.ResultIgnored: task.result_ignored,
         events.ChildTerminationRequested: task.child_termination_requested,
+        events.StartRequested: task.start_requested,
     },
 )
 

@@ -103,7 +103,7 @@ def unpack(packed: bytes) -> WorkflowState:
     for task in found.tasks:  # ascending: the newest attempt of a ref is written last
         spec = task.spec
         latest[spec.ref] = spec.seq
-        if spec.ref != spec.node:
+        if spec.ref != spec.node and spec.scope:
             newest[spec.node] = spec.seq
     return WorkflowState(
         tasks=Map({task.spec.seq: task for task in found.tasks}),

@@ -261,6 +261,14 @@ class ChildTerminationRequested(_Event, frozen=True, kw_only=True, tag="child_te
     reason: str
 
 
+class StartRequested(_Event, frozen=True, kw_only=True, tag="start_requested"):
+    """The workflow that a task's input asks for shall start; nobody waits for it."""
+
+    at_ms: int
+    seq: TaskSeq
+    workflow_id: WorkflowId
+
+
 Event: TypeAlias = (
     WorkflowStarted
     | WorkflowPaused
@@ -281,4 +289,5 @@ Event: TypeAlias = (
     | ConditionAsked
     | ResultIgnored
     | ChildTerminationRequested
+    | StartRequested
 )

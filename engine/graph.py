@@ -77,6 +77,9 @@ class Graph:
         self.may_fail_late = any(
             task.permissive or task.type == "FORK_JOIN_DYNAMIC" for task in all_tasks(definition.tasks)
         )
+        dynamic_forks = (task for task in all_tasks(definition.tasks) if task.type == "FORK_JOIN_DYNAMIC")
+        first = next(dynamic_forks, None)
+        self.first_dynamic_fork = None if first is None else first.task_reference_name
         self._task_definitions = task_definitions
         self.first = self._add_list(definition.tasks, _Surroundings(following=None, scope=OUTERMOST))
 

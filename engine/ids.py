@@ -43,6 +43,11 @@ def child_workflow_id(parent: WorkflowId, seq: TaskSeq) -> WorkflowId:
     return derived_workflow_id(f"child\0{parent}\0{seq}")
 
 
+def started_workflow_id(starter: WorkflowId, seq: TaskSeq) -> WorkflowId:
+    """Return the id of the workflow that an attempt starts without waiting for it."""
+    return derived_workflow_id(f"start\0{starter}\0{seq}")
+
+
 def derived_workflow_id(seed: str) -> WorkflowId:
     """Return a UUID-shaped id that depends on nothing but `seed` (version 8 of RFC 9562: vendor-specific)."""
     digest = bytearray(hashlib.blake2b(seed.encode(), digest_size=16).digest())

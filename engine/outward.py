@@ -8,6 +8,9 @@ the last ones, with the newest state at hand instead of the one of that moment.
 from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
+import msgspec
+from msgspec.structs import replace
+
 from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
@@ -26,6 +29,7 @@ from engine.events import (
     ConditionAsked,
     Event,
     LeaseExtended,
+    StartRequested,
     TaskEnded,
     TaskPostponed,
     TaskReleased,
@@ -142,6 +146,24 @@ def _child_termination_requested(state: WorkflowState, event: ChildTerminationRe
     return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
 
 
+def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
+    task = state.tasks.get(event.seq)
+    if task is None:  # gone with its run or its pass: a new owner sends only what is not known to have arrived
+        return ()
+    started = state.started
+    request = msgspec.convert(task.spec.input["startWorkflow"], StartWorkflow, strict=False)
+    command = replace(
+        request,
+        workflow_id=event.workflow_id,
+        correlation_id=request.correlation_id or started.correlation_id or None,
+        task_to_domain=request.task_to_domain or started.task_to_domain,
+        parent=None,
+        request_id=None,
+        generated_id=True,
+    )
+    return (SendCommand(command=command),)
+
+
 def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
     """Return the command that starts the child of a SUB_WORKFLOW task: what the task's input recorded."""
     request = task.spec.input
@@ -223,5 +245,6 @@ _EFFECTS: Final = cast(
         ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
         ChildTerminationRequested: _child_termination_requested,
+        StartRequested: _start_requested,
     },
 )

@@ -61,8 +61,8 @@ def schedule_task(
         particulars["iteration"] = place.iteration
         particulars["forked_by"] = place.forked_by
         particulars["branch"] = place.branch
-        if node.definition_hash is not None:
-            particulars.setdefault("dynamic_definition_hash", node.definition_hash)
+        if particulars.get("dynamic_definition_hash") is None:
+            particulars["dynamic_definition_hash"] = node.definition_hash
     draft.emit(
         TaskScheduled(
             at_ms=draft.now_ms,

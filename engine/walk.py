@@ -9,6 +9,7 @@ Source: Conductor's `DeciderService.decide`, `getNextTask`.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from engine.draft import FIRST_ATTEMPT, Draft, Visit
@@ -69,6 +70,7 @@ def unvisited(draft: Draft) -> list[Visit]:
         if not isinstance(task, EndedTask):
             continue
         if task.status in _WALKED_ON:
+            expected.extend(_branches(draft, task))
             expected.extend(_leads_to(draft, task))
         elif task.spec.repeats:
             expected.extend(do_while.body(draft, task))
@@ -81,7 +83,17 @@ def unvisited(draft: Draft) -> list[Visit]:
             found[at] = visit
         elif _is_skipped(existing):
             expected.extend(_leads_to(draft, existing))
-    return list(found.values())
+    # Branches of dynamic forks first: whoever looks whether a name is taken has to find theirs.
+    return sorted(found.values(), key=lambda visit: not visit.place.forked_by)
+
+
+def _branches(draft: Draft, task: Task) -> Sequence[Visit]:
+    """Return what the scheduling of a task had the walk enter at once."""
+    if not task.spec.opens_scope:
+        return ()
+    node = draft.node_of(task.spec)
+    branches = behaviour_of(node.task.type).branches
+    return () if branches is None else branches(node, task)
 
 
 def _asks_a_script(state: WorkflowState) -> bool:
@@ -139,8 +151,7 @@ def _leads_to(draft: Draft, task: Task) -> tuple[Visit, ...]:
     behaviour = behaviour_of(node.task.type)
     if behaviour.leads_to is None or _is_skipped(task):
         return () if node.following is None else (Visit(ref=node.following, place=node.place),)
-    branches = () if behaviour.branches is None else behaviour.branches(node, task)
-    return (*branches, *(Visit(ref=ref, place=node.place) for ref in behaviour.leads_to(node, task)))
+    return tuple(Visit(ref=ref, place=node.place) for ref in behaviour.leads_to(node, task))
 
 
 def _is_skipped(task: Task) -> bool:

@@ -15,6 +15,7 @@ from engine.graph import Graph
 from engine.ids import RefName, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, RunningTask, Task, WorkflowState
+from engine.nodes import node_of
 from streams.task_wire import definition_json, render_task
 
 
@@ -74,9 +75,9 @@ def tasks_json(state: WorkflowState, graph: Graph) -> list[JsonObject]:
 
 def task_json(state: WorkflowState, graph: Graph, task: Task) -> JsonObject:
     """Return one attempt as Conductor's Task."""
-    node = graph.nodes.get(task.spec.node)
-    if node is None:
+    if not task.spec.forked_by and task.spec.node not in graph.nodes:
         return render_task(state, task, None, None)
+    node = node_of(graph, state, task.spec)
     # What a DYNAMIC task turned out to be has a definition of its own, which the graph does not hold.
     is_dynamic = task.spec.dynamic_definition_hash is not None
     return render_task(state, task, node.task, None if is_dynamic else node.task_definition)

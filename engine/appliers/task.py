@@ -13,6 +13,7 @@ from engine.events import (
     ChildTerminationRequested,
     LeaseExtended,
     ResultIgnored,
+    StartRequested,
     TaskEnded,
     TaskOutputUpdated,
     TaskPostponed,
@@ -41,7 +42,7 @@ def scheduled(state: WorkflowState, event: TaskScheduled) -> WorkflowState:
         due_at_ms=event.due_at_ms if event.due_at_ms > event.at_ms else 0,
         progress=TaskProgress(updated_at_ms=event.at_ms),
     )
-    if event.ref != event.node:
+    if event.ref != event.node and event.scope:  # without a scope it was skipped before its pass began
         state = replace(state, newest=state.newest.set(event.node, event.seq))
     if event.repeats:
         state = replace(state, loops=state.loops.set(event.seq, 0))
@@ -166,6 +167,12 @@ def result_ignored(state: WorkflowState, event: ResultIgnored) -> WorkflowState:
 
 def child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> WorkflowState:
     """Nothing changes but the count of events: the child is a workflow of its own."""
+    del event
+    return replace(state, version=state.version + 1)
+
+
+def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowState:
+    """Nothing changes but the count of events: what starts is a workflow of its own."""
     del event
     return replace(state, version=state.version + 1)
 

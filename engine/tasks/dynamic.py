@@ -14,7 +14,7 @@ from engine.graph import Node
 from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.status import WorkflowStatus
-from engine.tasks import http, human, noop, set_variable, sub_workflow, wait
+from engine.tasks import http, human, noop, set_variable, start_workflow, sub_workflow, wait
 from engine.tasks.simple import schedule_worker_task
 
 BUILT_IN: Final = {
@@ -22,6 +22,7 @@ BUILT_IN: Final = {
     "HUMAN": human.schedule,
     "NOOP": noop.schedule,
     "SET_VARIABLE": set_variable.schedule,
+    "START_WORKFLOW": start_workflow.schedule,
     "SUB_WORKFLOW": sub_workflow.schedule,
     "WAIT": wait.schedule,
     "YIELD": wait.schedule,
@@ -35,6 +36,7 @@ NEEDS_A_PLACE: Final = frozenset(
         "DYNAMIC",
         "EXCLUSIVE_JOIN",
         "FORK_JOIN",
+        "FORK_JOIN_DYNAMIC",
         "JOIN",
         "SIMPLE",
         "SWITCH",

@@ -20,12 +20,14 @@ from engine.tasks import (
     dynamic,
     exclusive_join,
     fork_join,
+    fork_join_dynamic,
     http,
     human,
     join,
     noop,
     set_variable,
     simple,
+    start_workflow,
     sub_workflow,
     switch,
     terminate,
@@ -39,8 +41,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
     `schedule`: the walk enters it. `on_update`: somebody reports on an open attempt; None where nobody outside has
     anything to say, and `of_podium` where only Podium's own workers have. `leads_to`: what the walk enters behind it;
-    None where that is simply what follows in the definition. `branches`: what it enters before that, outside of the
-    definition.
+    None where that is simply what follows in the definition. `branches`: what it has the walk enter as soon as it is
+    scheduled, outside of the definition.
     """
 
     schedule: Callable[[Draft, Node, Attempt], None]
@@ -58,12 +60,16 @@ TASK_TYPES: Final[dict[str, Behaviour]] = {
     "DYNAMIC": Behaviour(schedule=dynamic.schedule, on_update=simple.on_update),
     "EXCLUSIVE_JOIN": Behaviour(schedule=exclusive_join.schedule),
     "FORK_JOIN": Behaviour(schedule=fork_join.schedule, leads_to=fork_join.leads_to),
+    "FORK_JOIN_DYNAMIC": Behaviour(
+        schedule=fork_join_dynamic.schedule, leads_to=fork_join_dynamic.leads_to, branches=fork_join_dynamic.enters
+    ),
     "HTTP": Behaviour(schedule=http.schedule, on_update=http.on_update),
     "HUMAN": Behaviour(schedule=human.schedule, on_update=wait.on_update),
     "JOIN": Behaviour(schedule=join.schedule),
     "NOOP": Behaviour(schedule=noop.schedule),
     "SET_VARIABLE": Behaviour(schedule=set_variable.schedule),
     "SIMPLE": WORKER,
+    "START_WORKFLOW": Behaviour(schedule=start_workflow.schedule),
     "SUB_WORKFLOW": Behaviour(schedule=sub_workflow.schedule, on_update=wait.on_update),
     "SWITCH": Behaviour(schedule=switch.schedule, leads_to=switch.leads_to),
     "TERMINATE": Behaviour(schedule=terminate.schedule, leads_to=terminate.leads_to),

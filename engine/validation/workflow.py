@@ -35,6 +35,23 @@ def validate_workflow(
     return tuple(_definition(definition, path="", depth=0, known_task_types=known_task_types))
 
 
+def validate_branch(task: WorkflowTask) -> tuple[Violation, ...]:
+    """Return the rules that a branch of a dynamic fork breaks as a task, its expressions left aside."""
+    return tuple(_branch(task))
+
+
+def _branch(task: WorkflowTask) -> Iterator[Violation]:
+    found = Placed(index=0, task=task, path="task", depth=0, previous=None, container=None, following=None)
+    yield from name_violations("task.name", task.name, of="the name of a task")
+    yield from name_violations("task.taskReferenceName", task.task_reference_name, of="a reference name")
+    yield from minimum_violations("task.startDelay", task.start_delay, 0, of="startDelay")
+    yield from minimum_violations("task.retryCount", task.retry_count, 0, of="retryCount")
+    yield from type_violations(found, SERVED_TASK_TYPES)
+    if task.task_definition is not None:
+        yield from validate_task(task.task_definition, path="task.taskDefinition")
+    yield from _embedded(found, SERVED_TASK_TYPES)
+
+
 def _definition(
     definition: WorkflowDef, *, path: str, depth: int, known_task_types: frozenset[str]
 ) -> Iterator[Violation]:

@@ -23,6 +23,17 @@ BRANCHES_MAX: Final = 8
 CHILD: Final = workflow(task("inside"), name="child", version=2)
 
 
+_BRANCHES: Final[tuple[JsonObject, ...]] = (
+    {},
+    {},
+    {"type": "HUMAN"},
+    {"type": "NOOP"},
+    {"type": "HTTP", "inputParameters": {"uri": "http://localhost/", "method": "GET"}},
+    {"type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "child"}},
+)
+"""What makes a branch of a dynamic fork one of a type."""
+
+
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow definition and what else must be registered for it."""
 
@@ -82,6 +93,8 @@ class _Generator:
     def _some_task(self, depth: int) -> list[WorkflowTask]:
         random = self._random
         nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision, self._loop]
+        if random.random() < 0.08:
+            return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
@@ -135,6 +148,26 @@ class _Generator:
             condition = random.choice([None, condition, f"$.{ref}.loopItem != 2"])
         return [loop(ref, condition, *body, items=items, input_parameters=given, **self._tolerance())]
 
+    def _dynamic_fork(self) -> list[WorkflowTask]:
+        random = self._random
+        kind = random.choice(["made_up", "r1"])
+        given: JsonObject = {"forkTaskName": kind, "forkTaskInputs": random.choice(["${workflow.input.list}", [], 7])}
+        fields = self._tolerance()
+        forked = task(self._ref(), "FORK_JOIN_DYNAMIC", input_parameters=given, **fields)
+        if random.random() < 0.5:
+            branch = {"name": kind, "optional": random.random() < 0.3, "permissive": random.random() < 0.2}
+            names = [f"d{len(self._refs)}_{number}" for number in range(random.randint(0, 4))]
+            tasks = [{**branch, "taskReferenceName": name, **random.choice(_BRANCHES)} for name in names]
+            forked = task(
+                self._ref(),
+                "FORK_JOIN_DYNAMIC",
+                dynamic_fork_tasks_param="tasks",
+                dynamic_fork_tasks_input_param_name="inputs",
+                input_parameters={"tasks": tasks, "inputs": {name: {"x": 1} for name in names[:2]}},
+                **fields,
+            )
+        return [forked, join(self._ref(), **self._tolerance())]
+
     # ---- what does not
 
     def _dynamic(self) -> WorkflowTask:
@@ -162,6 +195,9 @@ class _Generator:
     def _own(self) -> WorkflowTask:
         """Return a task that the engine does at once."""
         random = self._random
+        if random.random() < 0.1:
+            request = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
+            return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
         if kind == "TERMINATE":
             status = random.choice(["COMPLETED", "FAILED", "TERMINATED"])

@@ -77,7 +77,7 @@ def _names(state: WorkflowState) -> Iterator[str]:
         if task.spec.seq != seq:
             yield f"task {seq} says that it is {task.spec.seq}"
         latest[task.spec.ref] = seq
-        if task.spec.ref != task.spec.node:
+        if task.spec.ref != task.spec.node and task.spec.scope:
             newest[task.spec.node] = seq
     if dict(state.latest) != latest:
         yield f"latest is {dict(state.latest)}, counted {latest}"

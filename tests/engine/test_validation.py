@@ -123,6 +123,29 @@ def expecting(
             simple("l", type="DO_WHILE", items=[1], loopOver=[simple("a")]),
             simple("j", type="JOIN", joinOn=["a"]),
         ),
+        expecting(
+            "tasks[0].dynamicForkTasksParam",
+            "a FORK_JOIN_DYNAMIC needs",
+            simple("f", type="FORK_JOIN_DYNAMIC"),
+            simple("j", type="JOIN"),
+        ),
+        expecting(
+            "tasks[0].dynamicForkTasksInputParamName",
+            "beside it",
+            simple("f", type="FORK_JOIN_DYNAMIC", dynamicForkTasksParam="tasks"),
+            simple("j", type="JOIN"),
+        ),
+        expecting(
+            "tasks[0]",
+            "FORK_JOIN_DYNAMIC should be followed by a JOIN",
+            simple("f", type="FORK_JOIN_DYNAMIC", dynamicForkJoinTasksParam="all"),
+        ),
+        expecting("tasks[0].inputParameters.startWorkflow", "a start request", simple("s", type="START_WORKFLOW")),
+        expecting(
+            "tasks[0].inputParameters.startWorkflow.name",
+            "the name of a workflow",
+            simple("s", type="START_WORKFLOW", inputParameters={"startWorkflow": {}}),
+        ),
         expecting("tasks[0].joinOn", "needs joinOn", simple("e", type="EXCLUSIVE_JOIN")),
         expecting(
             "tasks[0].defaultExclusiveJoinTask[0]",
