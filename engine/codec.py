@@ -36,6 +36,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     missing: dict[TaskSeq, int]
     awaited: dict[RefName, tuple[TaskSeq, ...]]
     loops: dict[TaskSeq, int]
+    newest: dict[RefName, TaskSeq]
     variables: JsonObject
     output: JsonObject
     reason: str
@@ -62,7 +63,7 @@ _JSON_MARK: Final = b"["
 _SAME: Final = tuple(
     field
     for field in _Packed.__struct_fields__
-    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops"}
+    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest"}
 )
 
 
@@ -76,6 +77,7 @@ def pack(state: WorkflowState) -> bytes:
         missing=dict(state.missing),
         awaited=dict(state.awaited),
         loops=dict(state.loops),
+        newest=dict(state.newest),
         **{field: getattr(state, field) for field in _SAME},
     )
     try:
@@ -99,16 +101,12 @@ def unpack(packed: bytes) -> WorkflowState:
         message = f"packed state has format {found.format}, this release reads {FORMAT}"
         raise FormatUnknown(message)
     latest: dict[RefName, TaskSeq] = {}
-    newest: dict[RefName, TaskSeq] = {}
     for task in found.tasks:  # ascending: the newest attempt of a ref is written last
-        spec = task.spec
-        latest[spec.ref] = spec.seq
-        if spec.ref != spec.node and spec.scope:
-            newest[spec.node] = spec.seq
+        latest[task.spec.ref] = task.spec.seq
     return WorkflowState(
         tasks=Map({task.spec.seq: task for task in found.tasks}),
         latest=Map(latest),
-        newest=Map(newest),
+        newest=Map(found.newest),
         scopes=Map(found.scopes),
         missing=Map(found.missing),
         awaited=Map(found.awaited),

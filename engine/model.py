@@ -84,7 +84,8 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
     `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name, and
-    `newest` that of each name in the definition whose task runs under others, in loops: skipped ones left aside.
+    `newest` that of each name in the definition whose task runs under others, in loops, unless its pass is forgotten
+    or it was skipped.
     `scopes` counts what is open per FORK and loop, and `open_count` in all. `missing` counts per open JOIN (by its
     number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did. `loops`
     holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.

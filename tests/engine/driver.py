@@ -15,7 +15,7 @@ from engine.decider import decide
 from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
-from engine.model import EndedTask, OpenTask, RunningTask, open_tasks
+from engine.model import OpenTask, PendingTask, RunningTask, open_tasks
 from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus, WorkflowStatus
@@ -104,7 +104,7 @@ class Driver:
         for task in open_tasks(scenario.state):
             if task.spec.seq in scenario.dispatched:
                 self._report(task, TaskStatus.COMPLETED)
-                if not isinstance(scenario.state.tasks[task.spec.seq], EndedTask):
+                if isinstance(scenario.state.tasks.get(task.spec.seq), PendingTask | RunningTask):
                     scenario.update(task.spec.ref)  # an asyncComplete request has its answer; somebody ends the task
                 return True
             if isinstance(task, RunningTask) and task.progress.child_id in self._children():
