@@ -47,7 +47,11 @@ class ServeSettings(BaseSettings):
     ] = "podium."
     partitions: Annotated[
         int | None,
-        Field(ge=1, le=1_024, description="Workflow partitions of a log that is made now; later the log says."),
+        Field(
+            ge=1,
+            le=1_024,
+            description="Workflow partitions of a log that is made now; later the same number must be said.",
+        ),
     ] = None
     replication: Annotated[
         int | None,

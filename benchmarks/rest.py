@@ -15,6 +15,7 @@ from benchmarks.results import BenchmarkFailed
 
 _TIMEOUT_S = 30.0
 _LOOK_EVERY_S = 0.05
+_NOT_FOUND = 404
 
 
 class Rest:
@@ -40,10 +41,20 @@ class Rest:
         """Start a workflow and return its id."""
         return self._call("POST", "/api/workflow", {"name": name, "version": 1, "input": workflow_input}).decode()
 
+    def status(self, workflow_id: str, *, forgets: bool = False) -> str:
+        """Return a workflow's status.
+
+        `forgets`: the server keeps no history, so a workflow that it does not know has ended: it knows all
+        that are open.
+        """
+        status, answer = self._asked("GET", _workflow_path(workflow_id, tasks=False), None)
+        if forgets and status == _NOT_FOUND:
+            return "COMPLETED"
+        return str(msgspec.json.decode(_good("GET", workflow_id, status, answer), type=dict[str, object])["status"])
+
     def workflow(self, workflow_id: str, *, tasks: bool = False) -> dict[str, object]:
         """Return a workflow, with its tasks if asked for."""
-        path = f"/api/workflow/{quote(workflow_id)}?includeTasks={str(tasks).lower()}"
-        return msgspec.json.decode(self._call("GET", path), type=dict[str, object])
+        return msgspec.json.decode(self._call("GET", _workflow_path(workflow_id, tasks=tasks)), type=dict[str, object])
 
     def found_by_search(self, workflow_id: str) -> bool:
         """Tell whether a search for a workflow's id finds it."""
@@ -51,20 +62,22 @@ class Rest:
         return bool(msgspec.json.decode(self._call("GET", path), type=dict[str, object])["totalHits"])
 
     def _call(self, method: str, path: str, body: object = None) -> bytes:
+        return _good(method, path, *self._asked(method, path, body))
+
+    def _asked(self, method: str, path: str, body: object) -> tuple[int, bytes]:
         content = None if body is None else msgspec.json.encode(body)
         self._connection.request(method, path, body=content, headers={"Content-Type": "application/json"})
         reply = self._connection.getresponse()
-        answer = reply.read()
-        if reply.status not in range(200, 300):
-            message = f"{method} {path} was answered {reply.status}: {answer[:500].decode(errors='replace')}"
-            raise BenchmarkFailed(message)
-        return answer
+        return reply.status, reply.read()
 
 
-def check_completed(port: int, workflow_ids: list[str], *, checked_max: int = 1_000, within_s: float = 0.0) -> int:
+def check_completed(
+    port: int, workflow_ids: list[str], *, checked_max: int = 1_000, within_s: float = 0.0, forgets: bool = False
+) -> int:
     """Ask the server whether workflows are COMPLETED: all of them, or so many evenly chosen ones. Return how many.
 
-    `within_s`: how long one that still runs may take, in all. Only after a crash may there be such.
+    `within_s`: how long one that still runs may take, in all. Only after a crash may there be such. `forgets`: see
+    `Rest.status`.
 
     Raises:
         BenchmarkFailed: one is not.
@@ -74,9 +87,20 @@ def check_completed(port: int, workflow_ids: list[str], *, checked_max: int = 1_
     until = time.monotonic() + within_s
     with Rest(port) as rest:
         for workflow_id in chosen:
-            while (status := rest.workflow(workflow_id)["status"]) == "RUNNING" and time.monotonic() < until:
+            while (status := rest.status(workflow_id, forgets=forgets)) == "RUNNING" and time.monotonic() < until:
                 time.sleep(_LOOK_EVERY_S)
             if status != "COMPLETED":
                 message = f"workflow {workflow_id} should be COMPLETED by now, but the server says {status}"
                 raise BenchmarkFailed(message)
     return len(chosen)
+
+
+def _workflow_path(workflow_id: str, *, tasks: bool) -> str:
+    return f"/api/workflow/{quote(workflow_id)}?includeTasks={str(tasks).lower()}"
+
+
+def _good(method: str, path: str, status: int, answer: bytes) -> bytes:
+    if status not in range(200, 300):
+        message = f"{method} {path} was answered {status}: {answer[:500].decode(errors='replace')}"
+        raise BenchmarkFailed(message)
+    return answer

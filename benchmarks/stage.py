@@ -80,6 +80,11 @@ class Stage:
         return self._server
 
     @property
+    def keeps_history(self) -> bool:
+        """Whether the server finds workflows that have ended."""
+        return "--no-history" not in self._arguments
+
+    @property
     def bootstrap(self) -> str:
         """The address of the broker."""
         assert self._broker is not None  # noqa: S101 (asked for on Kafka only)

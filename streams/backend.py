@@ -5,7 +5,7 @@ Keeps the invariant that everything else of the shell is the same program in bot
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_embedded(settings: NodeSettings) -> AsyncIterator[Backend]:
+async def open_embedded(settings: NodeSettings) -> AsyncGenerator[Backend]:
     """Open the log in the data directory.
 
     Raises:

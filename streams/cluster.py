@@ -4,7 +4,7 @@ Holds the Kafka half of `streams.backend`. Must not be imported where no Kafka i
 the invariant that opening needs no broker; what needs one waits for it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from engine.ids import WorkflowId
@@ -21,7 +21,7 @@ from streams.settings import KAFKA_PARTITIONS, NodeSettings
 
 
 @asynccontextmanager
-async def open_kafka(settings: NodeSettings, *, now_ms: Callable[[], int]) -> AsyncIterator[Backend]:
+async def open_kafka(settings: NodeSettings, *, now_ms: Callable[[], int]) -> AsyncGenerator[Backend]:
     """Prepare to use the cluster that the settings name. Needs no broker yet."""
     if settings.kafka is None:
         message = "open_kafka needs the address of a broker in settings.kafka"

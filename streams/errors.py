@@ -7,6 +7,7 @@
     ├── OffsetOutOfRange    the log no longer holds an offset that is needed
     ├── Fenced              another owner has claimed the partition
     ├── OwnershipLost       the partition left this process while somebody waited for it
+    ├── SnapshotUnfit       a snapshot does not lead to the log behind it
     ├── LogCorrupt          the partition's chain of records is broken
     ├── StoreLocked         another process uses the data directory
     ├── StoreFull           the disk is full
@@ -63,6 +64,13 @@ class OwnershipLost(StreamsError):
 
     retriable = True
     code = "OWNERSHIP_LOST"
+
+
+class SnapshotUnfit(StreamsError):
+    """A snapshot does not fit the log behind it. The whole log is replayed instead; no action is needed."""
+
+    retriable = True
+    code = "SNAPSHOT_UNFIT"
 
 
 class LogCorrupt(StreamsError):

@@ -12,7 +12,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -294,7 +294,7 @@ def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend
 
 
 @asynccontextmanager
-async def open_node(settings: NodeSettings) -> AsyncIterator[RunningNode]:
+async def open_node(settings: NodeSettings) -> AsyncGenerator[RunningNode]:
     """Run a node while the block runs. On the embedded log it is up when the block begins; on Kafka it says when.
 
     Raises:

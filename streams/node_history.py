@@ -6,7 +6,7 @@ node owns are the ones that it projects.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -121,7 +121,7 @@ class NoHistory:
 
 
 @asynccontextmanager
-async def open_history(settings: NodeSettings, log: Log) -> AsyncIterator[NodeHistory]:
+async def open_history(settings: NodeSettings, log: Log) -> AsyncGenerator[NodeHistory]:
     """Open the history that the settings name: a ClickHouse server, the engine in this process, or none."""
     if not settings.history:
         yield NoHistory()

@@ -38,6 +38,7 @@ class OwnerDirectory:
         """Begin knowing nobody."""
         self._log = log
         self._owners: dict[int, _Owner] = {}
+        self._announced: dict[int, _Owner] = {}
 
     def url(self, partition: int) -> str | None:
         """Return where a partition's owner answers, as far as this node knows."""
@@ -55,8 +56,8 @@ class OwnerDirectory:
             LogUnavailable: nobody may have heard it.
         """
         owner = _Owner(partition=partition, url=url, epoch=epoch)
-        record = NewRecord(key=str(partition).encode(), value=_encoder.encode(owner))
-        await self._log.append(OWNERS, 0, [record])
+        self._announced[partition] = owner
+        await self._write(owner)
 
     async def run(self) -> None:
         """Follow the topic until cancelled."""
@@ -69,14 +70,14 @@ class OwnerDirectory:
                     while True:
                         for record in await reader.read(records_max=1_000, wait_ms=READ_WAIT_MS):
                             position = record.offset + 1
-                            self._learn(record.value)
+                            await self._learn(record.value)
                 finally:
                     await reader.close()
             except StreamsError as error:
                 _log.debug("owners_unreadable", reason=str(error))
                 await asyncio.sleep(AGAIN_AFTER_S)
 
-    def _learn(self, value: bytes | None) -> None:
+    async def _learn(self, value: bytes | None) -> None:
         if value is None:
             return
         try:
@@ -87,3 +88,10 @@ class OwnerDirectory:
         known = self._owners.get(owner.partition)
         if known is None or known.epoch <= owner.epoch:
             self._owners[owner.partition] = owner
+        elif known == self._announced.get(owner.partition):
+            # A former owner has spoken late, and the topic keeps the last word only: who reads it next must find ours.
+            await self._write(known)
+
+    async def _write(self, owner: _Owner) -> None:
+        record = NewRecord(key=str(owner.partition).encode(), value=_encoder.encode(owner))
+        await self._log.append(OWNERS, 0, [record])

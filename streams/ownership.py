@@ -94,7 +94,9 @@ class OwnedPartitions:
         if stopping:
             await asyncio.wait(stopping)
         for partition in partitions:
-            self._processors.pop(partition, None)
+            processor = self._processors.pop(partition, None)
+            if processor is not None:
+                await processor.wait_landed()
             self._halted.pop(partition, None)
             self._on_change(partition, owned=False)
 
@@ -162,7 +164,8 @@ class OwnedPartitions:
                 _log.exception("partition_halted", partition=partition, reason=_first(errors))
             except* StreamsError as errors:
                 _log.warning("partition_restarts", partition=partition, reason=_first(errors))
-            _leave_if_cancelled()
+            if not self._is_supervisor(partition):
+                return
             if partition in self._halted:
                 self._tell_watching()
                 return
@@ -170,6 +173,14 @@ class OwnedPartitions:
                 attempt = 0
             await asyncio.sleep(RESTART_AFTER_S[min(attempt, len(RESTART_AFTER_S) - 1)])
             attempt += 1
+
+    def _is_supervisor(self, partition: int) -> bool:
+        """Tell whether the running task is still to supervise a partition.
+
+        Not left to its cancellation: a task group that is busy with an error of its own takes that in and raises the
+        error. Who went on after it would never stop, and whoever waits for its end would wait for ever.
+        """
+        return self._group is not None and self._supervisors.get(partition) is asyncio.current_task()
 
     async def _run(self, processor: PartitionProcessor) -> None:
         async with asyncio.TaskGroup() as group:
@@ -188,17 +199,6 @@ class OwnedPartitions:
                 await asyncio.sleep(ANNOUNCE_AGAIN_AFTER_S)
             else:
                 return
-
-
-def _leave_if_cancelled() -> None:
-    """Raise the cancellation that a task group took in while it was busy with an error of its own.
-
-    A group that is about to raise its tasks' errors raises those, and a cancellation that came meanwhile is lost: who
-    goes on after such errors would never stop, and whoever waits for its end would wait for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> str:

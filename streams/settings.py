@@ -18,7 +18,8 @@ KAFKA_PARTITIONS: Final = 12
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How one node runs. `kafka=None`: the embedded log in `data_dir`.
 
-    `url` is where other nodes reach this one. `partitions` counts only when the topics are created; later the log says.
+    `url` is where other nodes reach this one. `partitions` is what the log was made with, for ever: a node that is told
+    another number, or nothing where it was not the default, is refused (`TopicMismatch`).
     """
 
     data_dir: Path

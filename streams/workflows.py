@@ -28,6 +28,8 @@ OWNER_WAIT_MS: Final = 5_000
 """How long a call waits for a partition that is being recovered here."""
 STATE_WAIT_MS: Final = 10_000
 """How long a read waits, in all, for what this node has taken for the workflow to be decided."""
+RETURNS_MAX: Final = 3
+"""How often an ended workflow is taken back for one command: where the log is slow, it may leave again before that."""
 STATES_AT_ONCE: Final = 500
 """Of a scan over all workflows in memory, before others get a turn: up to 10 ms of work."""
 
@@ -65,10 +67,10 @@ class NodeWorkflows:
         workflow_id = workflow_of(command) or WorkflowId("")
         processor = await self._processor_of(workflow_id)
         answer = await self._ask(command, processor.partition, wait_ms)
-        if _is_forgotten(answer) and not isinstance(command, StartWorkflow):
-            await self._return(workflow_id)
-            if await self.state(workflow_id) is not None:
-                answer = await self._ask(command, processor.partition, wait_ms)
+        for _ in range(RETURNS_MAX):
+            if not _is_forgotten(answer) or isinstance(command, StartWorkflow) or not await self._return(workflow_id):
+                break
+            answer = await self._ask(command, processor.partition, wait_ms)
         return answer
 
     async def append(self, command: Command) -> None:
@@ -111,8 +113,8 @@ class NodeWorkflows:
             except OwnershipLost:
                 continue  # its next owner answers, here or elsewhere; each round waits for one, within a bound
 
-    async def _return(self, workflow_id: WorkflowId) -> None:
-        """Take an ended workflow back from the history, if that knows it.
+    async def _return(self, workflow_id: WorkflowId) -> bool:
+        """Take an ended workflow back from the history; tell whether it is in memory now.
 
         Raises:
             HistoryUnavailable: it cannot answer.
@@ -126,6 +128,7 @@ class NodeWorkflows:
             raise NotOwner(workflow_id, self._owner_url(partition)) from None
         if returned is not None:
             self._taken_back(returned)
+        return workflow_id in processor.machine.table
 
     def _fresh_id(self) -> WorkflowId:
         """Return a new id in a partition that decides here, if one does: a start then needs no second hop."""

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from api.correlation import CORRELATED_MAX, correlated, running
-from api.errors import RequestInvalid
+from api.errors import NotFound, RequestInvalid
 from api.keys import graph_of, node_of
 from api.lookup import accepted, state_of
 from api.routing import Route
@@ -45,6 +45,8 @@ from engine.status import TaskStatus
 
 SEARCH_SIZE_MAX: Final = 5_000
 """Hits of one answer. Source: Conductor."""
+DRY_RUN: Final = "test"
+"""In Conductor, the path of a run with mocked tasks: who asks for one must not start a workflow of that name."""
 
 
 def routes() -> tuple[Route, ...]:
@@ -77,8 +79,15 @@ async def start(request: web.Request) -> web.Response:
 async def start_by_name(request: web.Request) -> web.Response:
     """Start a workflow whose name is in the path and whose input is the body; answer with its id."""
     query = request.query
+    name = request.match_info["name"]
+    if name == DRY_RUN:
+        message = (
+            f"POST {request.path} asks for a dry run, which is not served;"
+            f" to start a workflow named {DRY_RUN}, name it in the body of POST /api/workflow"
+        )
+        raise NotFound(message)
     command = StartWorkflow(
-        name=request.match_info["name"],
+        name=name,
         version=optional_integer_parameter(query, "version"),
         correlation_id=text_parameter(query, "correlationId") or None,
         priority=integer_parameter(query, "priority", 0, maximum=PRIORITY_MAX),

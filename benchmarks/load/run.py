@@ -73,7 +73,7 @@ def run_load(stage: Stage, load: Load) -> Result:
             worker.check()
         rss_after_mb = rss_mb(stage.server.pid)
         idle_percent = cpu_percent_over(stage.server.pid, IDLE_S)
-    checked = check_completed(stage.server.port, runs.ids)
+    checked = check_completed(stage.server.port, runs.ids, forgets=not stage.keeps_history)
     return Result(
         case=load.case(stage),
         figures={

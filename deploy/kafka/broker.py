@@ -180,9 +180,7 @@ class KafkaBroker:
             )
             done = subprocess.run(command, capture_output=True, text=True, timeout=_START_S_MAX, check=False)
             if done.returncode != 0:
-                raise BrokerStartFailed(
-                    f"node {node.address.node_id} was not formatted:\n{done.stdout}{done.stderr}"
-                )
+                raise BrokerStartFailed(f"node {node.address.node_id} was not formatted:\n{done.stdout}{done.stderr}")
 
     def _wait_ready(self) -> None:
         expected = sum(node.running for node in self._nodes.values())
@@ -245,9 +243,7 @@ async def _brokers_known_at(bootstrap: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a broker in the foreground until Ctrl-C or SIGTERM, or only fetch its jars; return the status."""
     parser = argparse.ArgumentParser(description="A Kafka broker on loopback, for development.")
-    parser.add_argument(
-        "--port", type=int, default=9092, help="port of the first node, 0 for any (default 9092)"
-    )
+    parser.add_argument("--port", type=int, default=9092, help="port of the first node, 0 for any (default 9092)")
     parser.add_argument("--nodes", type=int, default=1, help="number of nodes (default 1)")
     parser.add_argument("--data", type=Path, help="folder of the data (default: in the cache folder, kept)")
     parser.add_argument("--fetch-only", action="store_true", help="fetch the jars and end")

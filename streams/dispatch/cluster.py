@@ -26,6 +26,7 @@ from streams.kafka.settings import KafkaSettings
 from streams.partition.machine import PartitionMachine
 from streams.ports import LogRecord
 from streams.service import PolledElsewhere
+from streams.task_wire import claimed
 from streams.topics import task_topic
 
 DEFAULT_PARTITIONS: Final = 4
@@ -151,9 +152,13 @@ class ClusterPolls:
     async def run(self) -> None:
         """Follow the types that are polled, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            while True:
-                key = await self._wanted.get()
-                group.create_task(self._follow(*key), name=f"tasks-{key[0]}")
+            try:
+                while True:
+                    key = await self._wanted.get()
+                    group.create_task(self._follow(*key), name=f"tasks-{key[0]}")
+            finally:
+                # A feed that is busy with an error of its own takes its cancellation in; so it sees that it must end.
+                self._polled_at_ms.clear()
 
     async def _follow(self, task_type: str, domain: str) -> None:
         key = (task_type, domain)
@@ -206,6 +211,7 @@ class ClusterPolls:
             content: JsonObject = _decoder.decode(record.value or b"")
             attempt = TaskId(content["taskId"])
             priority = int(content.get("workflowPriority", 0))
+            claimed(content, "", 0)  # what cannot be claimed must not be handed out
         except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
             _log.warning("task_unreadable", topic=record.topic, offset=record.offset, reason=str(error))
             feed.handed_out(record)

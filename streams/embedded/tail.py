@@ -48,8 +48,11 @@ class PartitionTail:
         """Return up to `records_max` records from an offset, or None if the first is only in the file."""
         if not self._records or from_offset < self._records[0].offset:
             return None
-        start = from_offset - self._records[0].offset
-        return list(islice(self._records, start, start + records_max))
+        # A reader is nearly always close to the end, and a deque is walked from the side that one begins at.
+        behind = self.next - from_offset
+        newest_first = list(islice(reversed(self._records), behind))
+        newest_first.reverse()
+        return newest_first[:records_max]
 
     def trim(self, before_offset: int) -> None:
         """Forget the records below an offset."""

@@ -26,6 +26,7 @@ from engine.decider import decide
 from engine.definitions import TaskDef
 from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import InvariantViolated
+from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
 from engine.model import EndedTask, Task, WorkflowState
@@ -33,22 +34,14 @@ from engine.nodes import node_of
 from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
-from streams.errors import Fenced
+from streams.errors import Fenced, SnapshotUnfit
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.intake import Unreadable, read_command
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import (
-    DEPTH_MAX,
-    NO_OFFSET,
-    DecisionRecord,
-    OwnerClaimed,
-    encode,
-    nests_too_deep,
-    parts_of,
-)
+from streams.records import DEPTH_MAX, NO_OFFSET, DecisionRecord, OwnerClaimed, encode, nests_too_deep, parts_of
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
@@ -69,30 +62,36 @@ class PartitionMachine:
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
         self.partition = partition
-        self.table = WorkflowTable()
-        self.timers = Timers()
-        self.chain = Chain(partition)
-        self.changed: dict[WorkflowId, int] = {}
-        """Workflows that changed since their last snapshot, with the sequence number of their last decision."""
-        self.acknowledged_position = ChainPosition()
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
         self._limits = limits
         self._noise = noise
         self._durable_queues = durable_queues
+        self.begin_anew()
+
+    # ---- recovery
+
+    def begin_anew(self) -> None:
+        """Know nothing of the partition: before its first record, or when a snapshot has turned out to be unfit."""
+        self.table = WorkflowTable()
+        self.timers = Timers()
+        self.chain = Chain(self.partition)
+        self.changed: dict[WorkflowId, int] = {}
+        """Workflows that changed since their last snapshot, with the sequence number of their last decision."""
+        self.acknowledged_position = ChainPosition()
+        self.effects_sent = 0
+        self._is_from_snapshot = False
         self._restored: dict[WorkflowId, int] = {}
         self._undone: deque[DecisionRecord] = deque()
         self._in_flight: deque[Turn] = deque()
-        self.effects_sent = 0
-
-    # ---- recovery
 
     def restore(self, position: ChainPosition) -> None:
         """Stand where the newest complete snapshot stood."""
         self.chain = Chain(self.partition, position)
         self.acknowledged_position = position
         self.effects_sent = position.effects_sent
+        self._is_from_snapshot = True
 
     def restore_workflow(self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int) -> None:
         """Hold a workflow as a snapshot has it: after decision `sequence`, its first timer due at `due_at_ms`."""
@@ -106,6 +105,7 @@ class PartitionMachine:
 
         Raises:
             LogCorrupt: the log is not what it should be.
+            SnapshotUnfit: the log is, but what was restored does not lead to it; `begin_anew`.
         """
         entry = self.chain.read(record)
         if entry is None or isinstance(entry, OwnerClaimed):
@@ -369,6 +369,11 @@ class PartitionMachine:
         if not record.events or self._restored.get(workflow_id, -1) >= record.sequence:
             return
         state = self.table.get(workflow_id)
+        if state is None and self._is_from_snapshot and not isinstance(record.events[0], WorkflowStarted):
+            raise SnapshotUnfit(
+                f"partition {self.partition}, decision {record.sequence}: {workflow_id} goes on with "
+                f"{type(record.events[0]).__name__}, and the snapshot does not have it"
+            )
         for event in record.events:
             state = apply(state, event)
         if state is not None:

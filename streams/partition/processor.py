@@ -161,11 +161,22 @@ class PartitionProcessor:
             self.phase = ProcessorPhase.STOPPED
             self._decided.give_up()
             self._stored.give_up()
-            await self._let_land()
+            await self.wait_landed()
 
     async def wait_recovered(self) -> None:
         """Return when the partition decides."""
         await self._recovered.wait()
+
+    async def wait_landed(self) -> None:
+        """Return when nothing of a stopped processor is on its way any more, into the log or to workers' topics."""
+        while not self._outboxes.empty():
+            _, handed_out = self._outboxes.get_nowait()
+            if handed_out is not None:
+                self._landing.append(handed_out)
+        if self._landing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LANDING_WAIT_S):
+                    await asyncio.gather(*map(asyncio.shield, self._landing), return_exceptions=True)
 
     async def state(self, workflow_id: WorkflowId) -> WorkflowState | None:
         """Return a workflow's state once everything that it reflects is in the log.
@@ -229,7 +240,9 @@ class PartitionProcessor:
         )
         recovered = await recover(self._log, self.partition, self.machine, claim)
         restored = recovered.restored
-        self._snapshots.note_restored(restored.ids, left_over=restored.left_over, parts=restored.parts)
+        self._snapshots.note_restored(
+            restored.ids, left_over=restored.left_over, parts=restored.parts, read_up_to=restored.read_up_to
+        )
         self.read_offset = self.machine.chain.command_offset + 1
         self._note_stored()
         return recovered
@@ -333,7 +346,7 @@ class PartitionProcessor:
     async def _acknowledge(self) -> None:
         while True:
             turn, appended = await self._turns.get()
-            first_offset = await asyncio.shield(appended)  # cancelled or not, it lands: `_let_land` waits for it
+            first_offset = await asyncio.shield(appended)  # whatever becomes of this task, it lands
             self._landing.popleft()
             first_timer = self.machine.timers.next_due_at_ms()
             outbox = self.machine.acknowledged(turn, first_offset)
@@ -365,18 +378,3 @@ class PartitionProcessor:
         position = self.machine.acknowledged_position
         self._stored.reach(position.sequence)
         self._decided.reach(position.command_offset)
-
-    async def _let_land(self) -> None:
-        """Wait for appends that are on their way.
-
-        When this process says that it has stopped, nothing more must come.
-        """
-        landing = list(self._landing)
-        while not self._outboxes.empty():
-            _, handed_out = self._outboxes.get_nowait()
-            if handed_out is not None:
-                landing.append(handed_out)
-        if landing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LANDING_WAIT_S):
-                    await asyncio.gather(*landing, return_exceptions=True)

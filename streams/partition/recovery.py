@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 import structlog
 
-from streams.errors import LogCorrupt, OffsetOutOfRange
+from streams.errors import LogCorrupt, OffsetOutOfRange, SnapshotUnfit
 from streams.partition.machine import PartitionMachine
 from streams.partition.restoring import Restored, restore
+from streams.partition.snapshot_records import MARKER_KEY
 from streams.partition.turn import Outbox
 from streams.ports import Log, NewRecord
 from streams.records import OwnerClaimed, encode
@@ -49,7 +50,15 @@ async def recover(log: Log, partition: int, machine: PartitionMachine, claim: Ow
             f"snapshot has seen it: records are missing at its end; restore the log from a good copy"
         )
         raise LogCorrupt(message)
-    await _replay(log, partition, machine, from_offset=position, claimed_at=claimed_at)
+    try:
+        await _replay(log, partition, machine, from_offset=position, claimed_at=claimed_at)
+    except SnapshotUnfit as error:
+        _log.error("snapshots_not_trusted", partition=partition, reason=str(error))
+        machine.begin_anew()
+        stale = [workflow_id.encode() for workflow_id in restored.ids]
+        stale += [key for keys in restored.parts.values() for key in keys]
+        restored = Restored(left_over=[MARKER_KEY, *stale, *restored.left_over], read_up_to=restored.read_up_to)
+        await _replay(log, partition, machine, from_offset=0, claimed_at=claimed_at)
     outbox = machine.recovered()
     await _reread(log, partition, outbox)
     backlog = (await log.offsets(COMMANDS, partition)).next - 1

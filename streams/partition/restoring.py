@@ -25,7 +25,7 @@ from streams.partition.snapshot_records import (
     read_marker,
 )
 from streams.partition.table import ENDED_IDS_MAX
-from streams.ports import Log, LogRecord
+from streams.ports import Log, LogRecord, OffsetRange
 from streams.topics import SNAPSHOTS
 
 READ_RECORDS_MAX: Final = 5_000
@@ -43,7 +43,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What snapshots brought.
 
     `ids`: all workflows; `waiting`: those that wait for a worker or a request; `ended`: those that have ended and are
-    still in memory; `parts`: the keys of states in parts; `left_over`: keys that mean nothing any more.
+    still in memory; `parts`: the keys of states in parts; `left_over`: keys that mean nothing any more; `read_up_to`:
+    the offset before which the topic is known.
     """
 
     ids: list[WorkflowId] = []
@@ -51,6 +52,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     ended: list[WorkflowId] = []
     parts: dict[WorkflowId, list[bytes]] = {}
     left_over: list[bytes] = []
+    read_up_to: int = 0
 
 
 class _Found:
@@ -64,6 +66,9 @@ class _Found:
         self.fences: list[bytes] = []
         self._epoch = -1
         self._is_behind_fence = True
+        self._offsets: dict[bytes, int] = {}
+        self._unread: list[range] = []
+        """Offsets before a fence that the owner behind it had not read."""
 
     def take(self, record: LogRecord) -> None:
         """Take one record.
@@ -73,8 +78,10 @@ class _Found:
         """
         key, value = record.key or b"", record.value
         if key.startswith(FENCE_PREFIX):
-            self._take_fence(key, value)
-        elif value is None:
+            self._take_fence(key, value, record.offset)
+            return
+        self._offsets[key] = record.offset
+        if value is None:
             self._forget(key)
         elif key == MARKER_KEY:
             self.position = read_marker(value)
@@ -88,9 +95,21 @@ class _Found:
             self.headers.pop(workflow_id, None)
             self.headers[workflow_id] = header
 
-    def _take_fence(self, key: bytes, value: bytes | None) -> None:
+    def check_unread(self) -> None:
+        """Refuse what an owner wrote after its successor had read the topic, unless the successor replaced it.
+
+        Raises:
+            SnapshotDamaged: there is such a record; what it replaced may have been needed.
+        """
+        for unread in self._unread:
+            for key, offset in self._offsets.items():
+                if offset in unread:
+                    raise SnapshotDamaged(f"offset {offset} ({key.decode()}): nobody who wrote after it had read it")
+
+    def _take_fence(self, key: bytes, value: bytes | None, offset: int) -> None:
         if value is None:
             return
+        self._unread.append(range(int(value or b"0"), offset))
         if self.fences and self._is_behind_fence:
             self.left_over.append(self.fences.pop())  # nothing is left between it and this one
         self.fences.append(key)
@@ -128,7 +147,8 @@ async def restore(log: Log, partition: int, machine: PartitionMachine) -> Restor
     """
     found = _Found()
     damage: SnapshotDamaged | None = None
-    async for record in _all_records(log, partition):
+    offsets = await log.offsets(SNAPSHOTS, partition)
+    async for record in _all_records(log, partition, offsets):
         try:
             found.take(record)
         except (SnapshotDamaged, UnicodeDecodeError, ValueError) as error:
@@ -137,12 +157,14 @@ async def restore(log: Log, partition: int, machine: PartitionMachine) -> Restor
     try:
         if damage is not None:
             raise damage
+        found.check_unread()
         if found.position is None:
-            return Restored(left_over=found.keys[1:])
-        return _apply(found, found.position, machine)
+            return Restored(left_over=found.keys[1:], read_up_to=offsets.next)
+        restored = _apply(found, found.position, machine)
     except SnapshotDamaged as error:
         _log.error("snapshots_not_trusted", partition=partition, reason=str(error))
-        return Restored(left_over=list(dict.fromkeys(found.keys)))
+        restored = Restored(left_over=list(dict.fromkeys(found.keys)))
+    return msgspec.structs.replace(restored, read_up_to=offsets.next)
 
 
 def _apply(found: _Found, position: ChainPosition, machine: PartitionMachine) -> Restored:
@@ -169,8 +191,8 @@ def _apply(found: _Found, position: ChainPosition, machine: PartitionMachine) ->
         machine.table.drop(workflow_id)
         if header.is_named and workflow_id not in too_many:
             machine.table.note_ended(workflow_id)
-        else:
-            left_over.append(workflow_id.encode())
+        elif header.sequence <= position.sequence:
+            left_over.append(workflow_id.encode())  # one that no marker covers yet is needed by whoever restores next
     parts = {workflow_id: keys_of_parts(workflow_id, header) for workflow_id, header, _ in held if header.parts}
     in_use = {key for keys in parts.values() for key in keys}
     left_over += [key for key in found.parts if key not in in_use]
@@ -183,8 +205,7 @@ def _apply(found: _Found, position: ChainPosition, machine: PartitionMachine) ->
     )
 
 
-async def _all_records(log: Log, partition: int) -> AsyncIterator[LogRecord]:
-    offsets = await log.offsets(SNAPSHOTS, partition)
+async def _all_records(log: Log, partition: int, offsets: OffsetRange) -> AsyncIterator[LogRecord]:
     reader = log.reader(SNAPSHOTS, partition, from_offset=offsets.earliest)
     try:
         next_offset = offsets.earliest

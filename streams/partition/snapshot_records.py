@@ -8,8 +8,9 @@ Keys and values:
 - `<id>~<sequence>~<number>`: a part of a state too large for one record; the header, which comes behind its parts,
   names their sequence and count. `~` is in no workflow id;
 - `~marker`: up to where all workflows before it reach;
-- `~fence~<epoch>`: an owner begins to write. Its key is never used again, so it keeps its place: what stands behind it
-  and carries an older epoch was written by somebody who had lost the partition without knowing.
+- `~fence~<epoch>`: an owner begins to write, and up to which offset it has read. Its key is never used again, so it
+  keeps its place: what stands behind it and carries an older epoch was written by somebody who had lost the partition
+  without knowing; and so may be what stands before it and was not read.
 """
 
 import hashlib
@@ -103,9 +104,9 @@ def marker(position: ChainPosition) -> NewRecord:
     return NewRecord(key=MARKER_KEY, value=_encoder.encode(position))
 
 
-def fence(epoch: int) -> NewRecord:
-    """Return the record with which an owner begins to write."""
-    return NewRecord(key=FENCE_PREFIX + str(epoch).encode(), value=b"")
+def fence(epoch: int, *, read_up_to: int) -> NewRecord:
+    """Return the record with which an owner begins to write; it knows what is in the topic before `read_up_to`."""
+    return NewRecord(key=FENCE_PREFIX + str(epoch).encode(), value=str(read_up_to).encode())
 
 
 def part_keys(records: Sequence[NewRecord], workflow_id: WorkflowId) -> list[bytes]:

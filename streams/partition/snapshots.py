@@ -68,6 +68,8 @@ class SnapshotCycle:
         self._left_over: dict[bytes, None] = {}
         self._returning: set[WorkflowId] = set()
         self._is_fenced = False
+        self._is_first = True
+        self._read_up_to = 0
 
     def note_restored(
         self,
@@ -75,11 +77,13 @@ class SnapshotCycle:
         *,
         left_over: Sequence[bytes] = (),
         parts: Mapping[WorkflowId, Sequence[bytes]] = _NO_PARTS,
+        read_up_to: int = 0,
     ) -> None:
         """Take note of what is in the topic.
 
         Workflows, the keys of their parts, and keys that mean nothing any more.
         """
+        self._read_up_to = read_up_to
         self._written.update(workflow_ids)
         self._left_over.update(dict.fromkeys(left_over))
         self._parts.update((workflow_id, list(keys)) for workflow_id, keys in parts.items())
@@ -104,6 +108,7 @@ class SnapshotCycle:
             await asyncio.sleep(_POLL_S)
         effects_sent = machine.effects_sent
         await self._append([marker(msgspec.structs.replace(position, effects_sent=effects_sent))])
+        self._is_first = False
         for workflow_id, sequence in changed.items():
             if machine.changed.get(workflow_id) == sequence:
                 del machine.changed[workflow_id]
@@ -146,7 +151,7 @@ class SnapshotCycle:
         if self._is_fenced:
             return []
         self._is_fenced = True
-        return [fence(self._machine.chain.epoch)]
+        return [fence(self._machine.chain.epoch, read_up_to=self._read_up_to)]
 
     async def _write_slice(
         self,
@@ -193,8 +198,9 @@ class SnapshotCycle:
             )
             return _Piece(workflow_id=workflow_id, is_left=False, records=records)
         is_named = machine.table.has_ended(workflow_id)
-        if not is_named and workflow_id not in self._written and newest <= position.sequence:
-            return None  # nobody will read of it: it began and was let go since the last marker
+        is_unknown = workflow_id not in self._written and newest <= position.sequence
+        if is_unknown and not is_named and not self._is_first:
+            return None  # nobody will read of it: it began and was let go since the last marker, which is ours
         header = left_header(workflow_id, sequence=newest, epoch=machine.chain.epoch, is_named=is_named)
         return _Piece(workflow_id=workflow_id, is_left=True, records=[header])
 

@@ -11,9 +11,7 @@ from tests.architecture.source_tree import REPOSITORY_ROOT
 
 # Folders of one machine or one person, and hosts of package registries, which an installer knows by itself.
 # Each is written so that this file does not match itself.
-_MACHINE_PATH = re.compile(
-    r"(?<![\w.~*-])/(?:work|root|Users|opt/wheels)/|(?<![\w.~*-])/home/\w|[A-Z]:\\\\?Users"
-)
+_MACHINE_PATH = re.compile(r"(?<![\w.~*-])/(?:work|root|Users|opt/wheels)/|(?<![\w.~*-])/home/\w|[A-Z]:\\\\?Users")
 _REGISTRY_HOST = re.compile(
     r"pypi\.(?:org|python)|files\.python[h]osted|registry\.npm[j]s|repo1?\.maven|maven\.[a]pache\.org/maven2"
 )

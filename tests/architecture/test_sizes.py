@@ -31,9 +31,7 @@ def _long_modules(found: list[SourceModule]) -> dict[str, int]:
 
 
 def _long_functions(found: list[SourceModule]) -> dict[str, int]:
-    lengths = {
-        name: _lines_without_docstring(function) for module in found for name, function in module.functions()
-    }
+    lengths = {name: _lines_without_docstring(function) for module in found for name, function in module.functions()}
     return {name: length for name, length in lengths.items() if length > FUNCTION_LINES_MAX}
 
 

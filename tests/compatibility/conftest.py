@@ -5,6 +5,7 @@ which was started here outlives the session.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,10 +72,8 @@ def workers(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         process.wait(timeout=10)
     finally:
-        try:  # the SDK's own processes, should one of them have been left
+        with contextlib.suppress(ProcessLookupError):  # none of the SDK's own processes has been left
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 class _Answering(BaseHTTPRequestHandler):

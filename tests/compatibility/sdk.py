@@ -1,8 +1,8 @@
 """The Python SDK in the words of the tests.
 
-Holds the SDK's clients for one server, and the wait for a workflow. Must not send a request of its own: whatever reaches
-the server, the SDK has sent. Keeps the invariant that an answer which the SDK could not read fails the test: the SDK
-itself logs that and returns None.
+Holds the SDK's clients for one server, and the wait for a workflow. Must not send a request of its own: whatever
+reaches the server, the SDK has sent. Keeps the invariant that an answer which the SDK could not read fails the test:
+the SDK itself logs that and returns None.
 """
 
 import time

@@ -63,7 +63,7 @@ def encode(video: str) -> dict[str, str]:
     task_def=TaskDef(name="sdk_charge", retry_count=2, retry_delay_seconds=0),
 )
 def charge(amount: int) -> dict[str, object] | TaskInProgress:
-    """Charge a card: a negative amount never works, more than 100 works at the second attempt, 100 is looked at twice."""
+    """Charge a card: less than 0 never works, more than 100 works at the second attempt, 100 is looked at twice."""
     context = get_task_context()
     context.add_log(f"charging {amount}")
     if amount < 0:

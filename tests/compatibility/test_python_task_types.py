@@ -108,7 +108,7 @@ def test_inline_sub_workflow_needs_no_registration(sdk: Sdk) -> None:
 
 
 def test_failure_below_comes_up_and_a_retry_begins_a_new_child(sdk: Sdk) -> None:
-    """The parent fails with its child; a retry of the parent gives the task another attempt, with a child of its own."""
+    """The parent fails with its child; a retry of the parent gives the task another attempt, with its own child."""
     child = sdk.workflow("types_failing_child")
     child.add(simple_task("sdk_charge", "charging", {"amount": "${workflow.input.amount}"})).register(overwrite=True)
     calling = SubWorkflowTask("calling", "types_failing_child", version=1).input(key="amount", value=-1)

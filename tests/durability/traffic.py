@@ -122,7 +122,7 @@ class Traffic:
                 await asyncio.sleep(0.1)
 
     async def _until_done(self, session: aiohttp.ClientSession, method: str, path: str, *, json: object) -> None:
-        while await self._try(session, method, path, json=json) is None:  # noqa: ASYNC110 - only asking tells
+        while await self._try(session, method, path, json=json) is None:
             await asyncio.sleep(0.05)
 
     async def _try(self, session: aiohttp.ClientSession, method: str, path: str, *, json: object) -> str | None:

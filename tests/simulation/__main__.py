@@ -36,7 +36,8 @@ def main() -> int:
         if asked.trace:
             return _trace(seeds)
         began_s = time.monotonic()
-        total = _run(seeds, jobs=asked.jobs if bug is None else 1, failures_max=asked.failures)
+        options = "" if bug is None else f" --bug {bug.name}"
+        total = _run(seeds, jobs=asked.jobs if bug is None else 1, failures_max=asked.failures, options=options)
     elapsed_s = time.monotonic() - began_s
     sys.stdout.write(_summary(total, elapsed_s))
     if asked.report is not None:
@@ -65,7 +66,7 @@ def _trace(seeds: range) -> int:
     return 1 if is_failed else 0
 
 
-def _run(seeds: range, *, jobs: int, failures_max: int) -> Total:
+def _run(seeds: range, *, jobs: int, failures_max: int, options: str) -> Total:
     total = Total()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -75,7 +76,7 @@ def _run(seeds: range, *, jobs: int, failures_max: int) -> Total:
             total.add(result)
             progress.advance(bar)
             if isinstance(result, SeedFailed):
-                console.print(result.report(), markup=False, highlight=False)
+                console.print(result.report(options=options), markup=False, highlight=False)
                 if len(total.failed) >= failures_max:
                     break
     return total

@@ -99,8 +99,6 @@ def draw_faults(rng: Random) -> Faults:
         return math.exp(rng.uniform(math.log(low), math.log(high)))
 
     processes = rng.choice((1, 2, 2, 3, 3))
-    # With one process only: snapshots do not yet withstand an owner that writes on after it has lost the partition.
-    snapshots = some(0.6, 0.05, 1.0)
     return Faults(
         partitions=rng.choice((1, 2, 2, 3)),
         processes=processes,
@@ -125,6 +123,6 @@ def draw_faults(rng: Random) -> Faults:
         clock_jumps=some(0.15, 0.5, 3),
         unregistered=some(0.3, 0.5, 4),
         operations=some(0.6, 0.3, 3),
-        snapshots=snapshots if processes == 1 else 0.0,
+        snapshots=some(0.6, 0.05, 1.0),
         evictions=rng.random() < 0.4,
     )

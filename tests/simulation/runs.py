@@ -28,12 +28,12 @@ class SeedFailed(msgspec.Struct, frozen=True, kw_only=True):
     simulated_ms: int
     cause: str
 
-    def report(self) -> str:
-        """Return all that is needed to see it again."""
+    def report(self, *, options: str = "") -> str:
+        """Return all that is needed to see it again. `options` are those that the run had besides its seeds."""
         return (
             f"seed    {self.seed}\ncommit  {commit()}\nfaults  {self.mask}\nstep    {self.step}, after "
             f"{self.simulated_ms / 1000:.1f} simulated seconds\ncause   {self.cause}\n"
-            f"replay  {Path(sys.executable).name} -m tests.simulation --start {self.seed} --seeds 1 --trace\n"
+            f"replay  {Path(sys.executable).name} -m tests.simulation --start {self.seed} --seeds 1 --trace{options}\n"
         )
 
 

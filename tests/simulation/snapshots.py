@@ -45,7 +45,9 @@ class SnapshotWriter:
             machine,
             trim_commands=owner.is_alone,
         )
-        self._cycle.note_restored(restored.ids, left_over=restored.left_over, parts=restored.parts)
+        self._cycle.note_restored(
+            restored.ids, left_over=restored.left_over, parts=restored.parts, read_up_to=restored.read_up_to
+        )
 
     def plan(self) -> None:
         """Write the next snapshot some time."""

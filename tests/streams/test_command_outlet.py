@@ -176,7 +176,11 @@ async def test_nobody_waits_for_an_outlet_that_has_closed(log: HeldLog) -> None:
             waiting.append(outlet.enqueue(start("b")))
             flushing = group.create_task(outlet.flushed(0))
             await asyncio.sleep(0)
-        for stored in [*waiting, outlet.enqueue(start("c")), outlet.enqueue_record(1, NewRecord(key=None, value=b"{}"))]:
+        for stored in [
+            *waiting,
+            outlet.enqueue(start("c")),
+            outlet.enqueue_record(1, NewRecord(key=None, value=b"{}")),
+        ]:
             with pytest.raises(LogUnavailable, match="stopping"):
                 await stored
         await flushing

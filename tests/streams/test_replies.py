@@ -1,6 +1,7 @@
 """Claims about callers that wait for a decision."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -59,9 +60,9 @@ async def test_callers_of_a_partition_that_left_are_told_at_once_and_others_are_
         assert await waiting is ANSWER
 
 
-async def _timed_out(waiting: "asyncio.Future[Answer] | object") -> str:
+async def _timed_out(waiting: Awaitable[Answer]) -> str:
     with pytest.raises(DecisionTimeout) as raised:
-        await waiting  # type: ignore[misc]  # a coroutine
+        await waiting
     return str(raised.value)
 
 

@@ -28,7 +28,7 @@ async def project(directory: Path) -> None:
         await store.wait_open(timeout_ms=30_000)
         print("open", flush=True)  # noqa: T201 (the parent waits for it)
         until = (await log.offsets(EVENTS, 0)).next
-        while (projector.position(0) or 0) < until:  # noqa: ASYNC110 (the projection tells nobody but whoever asks)
+        while (projector.position(0) or 0) < until:
             await asyncio.sleep(0.01)
         print("done", flush=True)  # noqa: T201 (likewise)
         running.cancel()

@@ -1,7 +1,7 @@
 """A log in memory whose appends a test holds back, or lets fail.
 
-Holds what waits for the test. Must not change what is appended. Keeps the invariant of the port: per partition, what was
-appended first is there first.
+Holds what waits for the test. Must not change what is appended. Keeps the invariant of the port: per partition, what
+was appended first is there first.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Sequence
 
 from streams.errors import StreamsError
 from streams.memory import MemoryLog, MemoryTopics
+from streams.memory.log import MemoryReader
 from streams.ports import NewRecord
 
 
@@ -22,6 +23,9 @@ class HeldLog(MemoryLog):
         self._held: dict[str, deque[tuple[int, Sequence[NewRecord], asyncio.Future[int]]]] = {}
         self._failing: dict[str, StreamsError] = {}
         self._arrived = asyncio.Event()
+        self.may_close = asyncio.Event()
+        """Cleared, it keeps readers from closing, as a connection that is slow to end."""
+        self.may_close.set()
 
     def hold(self, topic: str) -> None:
         """Keep every append to a topic from now on."""
@@ -66,6 +70,10 @@ class HeldLog(MemoryLog):
             if not told.done():
                 told.set_exception(error)
 
+    def reader(self, topic: str, partition: int, *, from_offset: int) -> MemoryReader:
+        """See `Log`."""
+        return _SlowReader(self, topic, partition, from_offset)
+
     def append(self, topic: str, partition: int, records: Sequence[NewRecord]) -> Awaitable[int]:
         """See `Log`."""
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -77,3 +85,12 @@ class HeldLog(MemoryLog):
         self._held[topic].append((partition, records, told))
         self._arrived.set()
         return told
+
+
+class _SlowReader(MemoryReader):
+    def __init__(self, log: HeldLog, topic: str, partition: int, from_offset: int) -> None:
+        super().__init__(log, topic, partition, from_offset)
+        self._may_close = log.may_close
+
+    async def close(self) -> None:
+        await self._may_close.wait()

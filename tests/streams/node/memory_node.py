@@ -72,4 +72,3 @@ async def memory_node(
             yield node
         finally:
             life.cancel()
-

@@ -21,7 +21,7 @@ from streams.command_outlet import CommandOutlet
 from streams.dispatch.claims import Claims
 from streams.dispatch.local import LocalDesk
 from streams.dispatch.queues import PollQueues
-from streams.outward import NodeOutward
+from streams.outward import NodeOutward, TaskDesk
 from streams.partition.machine import PartitionMachine
 from streams.partition.processor import PartitionProcessor, ProcessorPhase, Settings
 from streams.ports import Log, LogRecord
@@ -47,8 +47,15 @@ async def _nothing_to_load(_: Sequence[LogRecord]) -> None:
 class Partition:
     """One life of an owner of partition 0."""
 
-    def __init__(self, log: Log, *definitions: WorkflowDef | TaskDef, settings: Settings | None = None) -> None:
-        """Put the parts together; `running` gives them life."""
+    def __init__(
+        self,
+        log: Log,
+        *definitions: WorkflowDef | TaskDef,
+        settings: Settings | None = None,
+        announce: bool = False,
+        desk: TaskDesk | None = None,
+    ) -> None:
+        """Put the parts together; `running` gives them life. `desk`: where tasks go, if not into the poll queues."""
         self.log = log
         self.now_ms = NOW_MS
         self.shelf = Shelf()
@@ -68,9 +75,9 @@ class Partition:
                 log=log,
                 commands=self.outlet,
                 replies=self.replies,
-                desk=LocalDesk(self.queues, self._machine_of),
+                desk=desk or LocalDesk(self.queues, self._machine_of),
                 requests=BuiltInRequests(HttpWorker(), self.outlet),
-                announce=False,
+                announce=announce,
                 on_ended=lambda state: self.ended.append(state.workflow_id),
             ),
             settings=settings or Settings(owner="test", url="", partitions=1, is_alone=True),

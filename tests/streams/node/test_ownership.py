@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import msgspec
 import pytest
 
 from engine.errors import InvariantViolated
@@ -14,7 +15,7 @@ from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
 from streams.ports import NewRecord
 from streams.records import OwnerClaimed, encode
-from streams.topics import EVENTS, SNAPSHOTS, engine_topics
+from streams.topics import COMMANDS, EVENTS, SNAPSHOTS, engine_topics
 from tests.streams.node.held_log import HeldLog
 from tests.streams.node.rig import NOW_MS, Partition, records, start
 
@@ -74,9 +75,7 @@ async def owned(log: HeldLog) -> AsyncGenerator[Owned]:
 
 async def append_start(log: HeldLog, name: str) -> None:
     """Append a start as a client of the topic does."""
-    import msgspec  # noqa: PLC0415
-
-    await log.append("commands", 0, [NewRecord(key=None, value=msgspec.json.encode(start(name)))])
+    await log.append(COMMANDS, 0, [NewRecord(key=None, value=msgspec.json.encode(start(name)))])
 
 
 @pytest.mark.parametrize("error", [LogUnavailable("silent"), StoreFull("full")], ids=["unavailable", "full"])
@@ -168,24 +167,43 @@ async def test_a_revocation_that_meets_a_failing_processor_is_not_lost(log: Held
         running = group.create_task(found.owned.run())
         await found.owned.on_assigned(ALL)
         await found.wait_lives(1)
-        log.hold(EVENTS)
-        for name in ("a", "b"):
-            await append_start(log, name)
-            await log.wait_held(EVENTS)
-            for _ in range(20):
-                await asyncio.sleep(0)
-        first, second = log._held[EVENTS]  # noqa: SLF001 - one append fails while the other is still on its way
-        first[2].set_exception(LogUnavailable("silent"))
-        for _ in range(20):
-            await asyncio.sleep(0)
+        log.may_close.clear()
+        log.fail(EVENTS, LogUnavailable("silent"))
+        await append_start(log, "a")
+        await turns_of_the_loop()
         revoking = group.create_task(found.owned.on_revoked(ALL))
-        for _ in range(20):
-            await asyncio.sleep(0)
-        second[2].set_exception(LogUnavailable("silent"))
+        await turns_of_the_loop()
+        log.may_close.set()
         async with asyncio.timeout(5):
             await revoking
+        await turns_of_the_loop()
         assert len(found.lives) == 1
         running.cancel()
+
+
+async def test_a_shutdown_that_meets_a_failing_processor_is_not_lost(log: HeldLog) -> None:
+    """So it is when the whole process stops."""
+    found = Owned(log, nobody)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(found.owned.run())
+        await found.owned.on_assigned(ALL)
+        await found.wait_lives(1)
+        log.may_close.clear()
+        log.fail(EVENTS, LogUnavailable("silent"))
+        await append_start(log, "a")
+        await turns_of_the_loop()
+        running.cancel()
+        await turns_of_the_loop()
+        log.may_close.set()
+        async with asyncio.timeout(5):
+            await asyncio.wait([running])
+        assert len(found.lives) == 1
+
+
+async def turns_of_the_loop(count: int = 50) -> None:
+    """Let everything happen that can happen without waiting for anything outside."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def test_an_owner_that_cannot_be_announced_decides_all_the_same(

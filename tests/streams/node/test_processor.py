@@ -1,8 +1,9 @@
 """Claims about the loop of a partition: what leaves it, when, and what becomes of those who wait."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
+import msgspec
 import pytest
 
 from engine.ids import WorkflowId
@@ -14,7 +15,7 @@ from streams.ports import NewRecord
 from streams.records import OwnerClaimed, encode
 from streams.topics import COMMANDS, EVENTS, SNAPSHOTS, engine_topics
 from tests.streams.node.held_log import HeldLog
-from tests.streams.node.rig import NOW_MS, Partition, completed, decisions, start
+from tests.streams.node.rig import NOW_MS, Partition, completed, decisions, records, start
 
 
 @pytest.fixture
@@ -126,47 +127,31 @@ async def test_who_waits_is_told_when_the_processor_stops(log: HeldLog) -> None:
     """A read and a wait for a decision end with OwnershipLost; so does one that begins later."""
     partition = Partition(log)
     async with asyncio.TaskGroup() as group:
-        async with partition.running():
-            log.hold(EVENTS)
-            partition.outlet.enqueue(start("a"))
-            await log.wait_held(EVENTS)
-            waits = [
-                group.create_task(_lost(partition.processor.state(WorkflowId("a")))),
-                group.create_task(_lost(partition.processor.wait_decided(0))),
-                group.create_task(_lost(partition.processor.wait_decided(7))),
-            ]
-            await turns_of_the_loop()
-            log.release(EVENTS)
-            log.hold(EVENTS)
-            partition.outlet.enqueue(start("b"))
-            await log.wait_held(EVENTS)
-            late = group.create_task(_lost(partition.processor.state(WorkflowId("b"))))
-            await turns_of_the_loop()
-            log.release(EVENTS)
-            log.hold(EVENTS)
-            partition.outlet.enqueue(start("c"))
-            await log.wait_held(EVENTS)
-            last = group.create_task(_lost(partition.processor.state(WorkflowId("c"))))
-            await turns_of_the_loop()
-            group.create_task(_let_go_later(log))
-    assert [task.result() for task in waits] == [False, False, True]
-    assert late.result() is False
-    assert last.result() is True
-    with pytest.raises(OwnershipLost):
-        await partition.processor.wait_decided(99)
+        running = [group.create_task(partition.outlet.run()), group.create_task(partition.processor.run())]
+        await partition.processor.wait_recovered()
+        log.hold(EVENTS)
+        partition.outlet.enqueue(start("a"))
+        await log.wait_held(EVENTS)
+        waits = [
+            group.create_task(_is_lost(partition.processor.state(WorkflowId("a")))),
+            group.create_task(_is_lost(partition.processor.wait_decided(0))),
+            group.create_task(_is_lost(partition.processor.wait_decided(7))),
+        ]
+        await turns_of_the_loop()
+        for task in running:
+            task.cancel()
+        assert [await one for one in waits] == [True, True, True]
+        assert await _is_lost(partition.processor.wait_decided(99))
+        assert await _is_lost(partition.processor.state(WorkflowId("a")))
+        log.release(EVENTS)
 
 
-async def _lost(waiting: "asyncio.Future[object] | object") -> bool:
+async def _is_lost(waiting: Awaitable[object]) -> bool:
     try:
-        await waiting  # type: ignore[misc]  # a coroutine of either kind
+        await waiting
     except OwnershipLost:
         return True
     return False
-
-
-async def _let_go_later(log: HeldLog) -> None:
-    await turns_of_the_loop()
-    log.release(EVENTS)
 
 
 async def test_a_processor_has_stopped_only_when_its_appends_have_landed(log: HeldLog) -> None:
@@ -194,7 +179,7 @@ async def test_commands_that_retention_took_undecided_are_stepped_over(log: Held
     async with Partition(log).running() as partition:
         await partition.ask(start("a"))
     for name in ("lost", "found"):
-        await log.append(COMMANDS, 0, [NewRecord(key=None, value=_json(start(name)))])
+        await log.append(COMMANDS, 0, [NewRecord(key=None, value=msgspec.json.encode(start(name)))])
     await log.trim(COMMANDS, 0, before_offset=2)
     async with Partition(log).running() as partition:
         await partition.processor.wait_decided(2)
@@ -265,13 +250,5 @@ async def test_a_full_disk_acknowledges_nothing_and_the_next_life_goes_on(log: H
     assert state.status is WorkflowStatus.COMPLETED
 
 
-def _json(command: object) -> bytes:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.json.encode(command)
-
-
 async def _all(log: HeldLog, topic: str) -> list[NewRecord]:
-    from tests.streams.node.rig import records  # noqa: PLC0415
-
     return [NewRecord(key=record.key, value=record.value) for record in await records(log, topic)]

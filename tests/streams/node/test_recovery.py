@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable
 import msgspec
 import pytest
 
-from engine.codec import pack
 from engine.commands import ClaimTask, RetryWorkflow, TerminateWorkflow
 from engine.definitions import TaskDef, WorkflowDef, WorkflowTask
 from engine.ids import RefName, TaskSeq, WorkflowId, task_id
@@ -16,6 +15,7 @@ from streams.memory import MemoryTopics
 from streams.partition import snapshot_records
 from streams.partition.machine import PartitionMachine
 from streams.partition.recovery import recover
+from streams.partition.restoring import restore
 from streams.partition.snapshots import SnapshotCycle
 from streams.ports import NewRecord
 from streams.records import OwnerClaimed
@@ -298,7 +298,9 @@ def _flip(value: bytes) -> bytes:
     return value[:middle] + bytes([value[middle] ^ 0x10]) + value[middle + 1 :]
 
 
-@pytest.mark.parametrize("damage", [_flip, lambda value: value[: len(value) // 2], lambda _: b""], ids=["flipped", "cut", "empty"])
+@pytest.mark.parametrize(
+    "damage", [_flip, lambda value: value[: len(value) // 2], lambda _: b""], ids=["flipped", "cut", "empty"]
+)
 async def test_damaged_snapshots_are_not_used(log: HeldLog, damage: Callable[[bytes], bytes]) -> None:
     """A flipped bit, a cut or an empty record: the log has everything, and the next snapshot is whole again."""
     async with Partition(log).running() as first:
@@ -443,11 +445,6 @@ async def test_a_timeout_of_a_claimed_task_survives_snapshot_and_restart(log: He
         assert task["retryCount"] == 1
 
 
-def test_packing_is_the_same_in_both_places() -> None:
-    """The digest of a snapshot is of what the table would pack."""
-    assert snapshot_records.pack is pack
-
-
 async def test_a_machine_is_untouched_when_snapshots_are_not_trusted(log: HeldLog) -> None:
     """Nothing of a damaged snapshot is left in it."""
     async with Partition(log).running() as first:
@@ -465,6 +462,4 @@ async def test_a_machine_is_untouched_when_snapshots_are_not_trusted(log: HeldLo
 
 async def snapshot_restore(log: HeldLog, machine: PartitionMachine) -> list[bytes]:
     """Restore and return what is left over."""
-    from streams.partition.restoring import restore  # noqa: PLC0415
-
     return (await restore(log, 0, machine)).left_over

@@ -1,0 +1,58 @@
+"""Claims about SDKs other than today's Python one: its older line, and JavaScript's.
+
+Holds one scenario each, run as a program of its own in an environment of its own. Must not speak to the server itself.
+Keeps the claim that what was written years ago, or in another language, finds the same server.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.compatibility.installing import HERE, javascript, older_python
+
+PROGRAM_WITHIN_S = 40
+
+
+def run(*command: str | Path, server_url: str) -> Any:  # noqa: ANN401 - what the program saw
+    """Run a program against the server and return the JSON object that it printed last."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, "CONDUCTOR_SERVER_URL": f"{server_url}/api"},
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_python_sdk_of_the_1_1_line_polls_singly_and_completes_a_task(server_url: str) -> None:
+    """Its worker takes one task per poll and reports through `POST /tasks`; the workflow completes."""
+    saw = run(older_python(), HERE / "older" / "smoke.py", server_url=server_url)
+
+    assert saw["found"] == saw["started"]
+    assert (saw["status"], saw["output"], saw["polls"]) == ("COMPLETED", {"double": 42}, 1)
+    status, body = saw["refused"]
+    assert status == 404
+    assert "older-unknown" in body
+
+
+def test_javascript_sdk_works_starts_acts_and_searches(server_url: str) -> None:
+    """Its worker, its executor and its search: chunked bodies, text ids, 204s and a body-less PUT all arrive."""
+    program = javascript() / "smoke.mjs"
+    program.write_bytes((HERE / "javascript" / "smoke.mjs").read_bytes())
+
+    saw = run("node", program, server_url=server_url)
+
+    assert saw["found"] == saw["ids"]
+    assert saw["statuses"] == ["COMPLETED"] * 5
+    assert saw["shouted"] == ["A!", "B!", "C!", "D!", "!"]
+    assert saw["attempts"] == [1, 1, 1, 1, 2]
+    assert saw["workers"] == ["js-worker"]
+    assert saw["hits"] == sorted(saw["ids"])
+    assert saw["acted"] == ["PAUSED", "COMPLETED", "RUNNING", "TERMINATED", "RUNNING"]
+    assert saw["acting"] == [["first", "COMPLETED", {"by": "name"}], ["second", "SKIPPED", {"skipped": True}]]
+    assert "js-unknown" in saw["refusal"]
