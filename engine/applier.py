@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from engine import events
-from engine.appliers import task, workflow
+from engine.appliers import loop, task, workflow
 from engine.model import WorkflowState
 
 Applier = Callable[[WorkflowState, events.Event], WorkflowState]
@@ -30,8 +30,12 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.TaskPostponed: task.postponed,
         events.TaskOutputUpdated: task.output_updated,
         events.TaskEnded: task.ended,
+        events.PassEntered: loop.pass_entered,
+        events.PassDropped: loop.pass_dropped,
+        events.ConditionAsked: loop.condition_asked,
         events.ResultIgnored: task.result_ignored,
         events.ChildTerminationRequested: task.child_termination_requested,
+        events.StartRequested: task.start_requested,
     },
 )
 

@@ -19,7 +19,7 @@ from engine.json_value import JsonObject
 from engine.model import Scope, Task, WorkflowState
 from engine.status import WorkflowStatus
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the packed bytes. A state in another format is folded anew from the log."""
 
 
@@ -35,6 +35,8 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     scopes: dict[RefName, Scope]
     missing: dict[TaskSeq, int]
     awaited: dict[RefName, tuple[TaskSeq, ...]]
+    loops: dict[TaskSeq, int]
+    newest: dict[RefName, TaskSeq]
     variables: JsonObject
     output: JsonObject
     reason: str
@@ -59,7 +61,9 @@ _json_decoder: Final = msgspec.json.Decoder(_Packed)
 _JSON_MARK: Final = b"["
 
 _SAME: Final = tuple(
-    field for field in _Packed.__struct_fields__ if field not in {"format", "tasks", "scopes", "missing", "awaited"}
+    field
+    for field in _Packed.__struct_fields__
+    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest"}
 )
 
 
@@ -72,6 +76,8 @@ def pack(state: WorkflowState) -> bytes:
         scopes=dict(state.scopes),
         missing=dict(state.missing),
         awaited=dict(state.awaited),
+        loops=dict(state.loops),
+        newest=dict(state.newest),
         **{field: getattr(state, field) for field in _SAME},
     )
     try:
@@ -100,8 +106,10 @@ def unpack(packed: bytes) -> WorkflowState:
     return WorkflowState(
         tasks=Map({task.spec.seq: task for task in found.tasks}),
         latest=Map(latest),
+        newest=Map(found.newest),
         scopes=Map(found.scopes),
         missing=Map(found.missing),
         awaited=Map(found.awaited),
+        loops=Map(found.loops),
         **{field: getattr(found, field) for field in _SAME},
     )

@@ -12,10 +12,12 @@ import msgspec
 
 from engine.applier import apply
 from engine.context import DecideContext
-from engine.events import Event
-from engine.graph import Graph
+from engine.events import Event, TaskScheduled
+from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
+from engine.nodes import node_at, node_of, with_task_definition
+from engine.place import OUTSIDE, Place
 from engine.rejections import Accepted
 
 
@@ -32,16 +34,17 @@ FIRST_ATTEMPT: Final = Attempt()
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A task of the definition that the walk has still to enter."""
+    """A task of the definition that the walk has still to enter, and where."""
 
     ref: RefName
     attempt: Attempt = FIRST_ATTEMPT
+    place: Place = OUTSIDE
 
 
 class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
-    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "state")
+    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "loops", "state")
 
     def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
         """Begin with the state that the command found."""
@@ -55,6 +58,8 @@ class Draft:
         """Attempts that ended for good, and whose successors the walk has still to find."""
         self.joins: dict[TaskSeq, None] = {}
         """JOINs that may have become complete, in the order in which they were noticed."""
+        self.loops: dict[TaskSeq, None] = {}
+        """Loops whose pass may be over, in the order in which they were noticed."""
 
     @property
     def now_ms(self) -> int:
@@ -66,9 +71,22 @@ class Draft:
         self.state = apply(self.state, event)
         self.events.append(event)
 
-    def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT) -> None:
+    def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT, place: Place = OUTSIDE) -> None:
         """Let the walk enter a task of the definition, after what already waits."""
-        self.entries.append(Visit(ref=ref, attempt=attempt))
+        self.entries.append(Visit(ref=ref, attempt=attempt, place=place))
+
+    def node_of(self, spec: TaskScheduled) -> Node:
+        """Return the task of the definition that an attempt is of."""
+        if not spec.iteration and not spec.forked_by:  # as in `node_of`, without the call: most tasks are such
+            return self.graph.nodes[spec.node]
+        return node_of(self.graph, self.state, spec)
+
+    def node_to_enter(self, visit: Visit) -> Node:
+        """Return the task of the definition that the walk enters."""
+        if visit.place is OUTSIDE:
+            return self.graph.nodes[visit.ref]
+        node = node_at(self.graph, self.state, visit.ref, visit.place)
+        return with_task_definition(node, self.context.definitions) if visit.place.forked_by else node
 
     def next_seq(self) -> TaskSeq:
         """Return the number that the next attempt gets."""

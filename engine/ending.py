@@ -17,7 +17,7 @@ from engine.draft import Attempt, Draft
 from engine.events import ChildTerminationRequested, TaskEnded, WorkflowEnded
 from engine.expressions.references import resolve
 from engine.graph import Node
-from engine.ids import TaskSeq, task_id
+from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject
 from engine.lookup import StateLookup
 from engine.model import EndedTask, OpenTask, Task, WorkflowState, open_tasks
@@ -77,13 +77,15 @@ def fail(
     Without an `output` it keeps the one that it had.
     """
     task = draft.task(seq)
-    node = draft.graph.node(task.spec.node)
+    node = draft.node_of(task.spec)
     attempt = _next_attempt(draft, task, node, status)
     if node.task.optional and attempt is None:
         status = TaskStatus.COMPLETED_WITH_ERRORS
     held = draft.state.status is WorkflowStatus.PAUSED
     if not by_child:
         _leave_child(draft, task, reason)
+    if task.spec.repeats and draft.state.scopes[task.spec.ref].open_count:
+        _cancel_inside(draft, task.spec.ref, f"{task.spec.ref} has ended: {reason}")
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
@@ -109,7 +111,7 @@ def follow_held(draft: Draft, seq: TaskSeq) -> None:
     if task.status not in TASK_UNSUCCESSFUL:
         draft.ended.append(seq)
         return
-    node = draft.graph.node(task.spec.node)
+    node = draft.node_of(task.spec)
     _follow_failure(draft, seq, node, None if task.final else _attempt_after(draft, task, node))
 
 
@@ -130,7 +132,7 @@ def time_out_workflow(draft: Draft, task: OpenTask, reason: str) -> None:
 
 def complete_workflow(draft: Draft) -> None:
     """End a workflow in which nothing is open any more: COMPLETED, or FAILED if a permissive task had failed."""
-    if draft.graph.has_permissive:
+    if draft.graph.may_fail_late:
         failed = unsuccessful_tasks(draft.state)
         if failed:
             reason = "; ".join(f"{task.spec.ref}: {task.progress.reason or task.status}" for task in failed)
@@ -155,6 +157,7 @@ def end_workflow(
     draft.entries.clear()
     draft.ended.clear()
     draft.joins.clear()
+    draft.loops.clear()
     failed: list[EndedTask] = []
     if status is not WorkflowStatus.COMPLETED:
         failed = [task for task in unsuccessful_tasks(draft.state) if task.status is not TaskStatus.CANCELED]
@@ -209,7 +212,7 @@ def _attempt_after(draft: Draft, task: Task, node: Node) -> Attempt:
 def _follow_failure(draft: Draft, seq: TaskSeq, node: Node, attempt: Attempt | None) -> None:
     """Do what follows the end of an attempt that did not succeed: another one, going on regardless, or the end."""
     if attempt is not None:
-        draft.enter(node.ref, attempt)
+        draft.enter(node.ref, attempt, node.place)
     elif node.task.optional or node.task.permissive:
         draft.ended.append(seq)
     else:
@@ -237,6 +240,16 @@ def _cancel(draft: Draft, task: OpenTask, reason: str) -> None:
             output=task.progress.output,
         )
     )
+
+
+def _cancel_inside(draft: Draft, scope: RefName, reason: str) -> None:
+    """Cancel what is open inside a loop that ends before its pass is over. Costs the length of the workflow."""
+    for task in open_tasks(draft.state):
+        around = task.spec.scope
+        while around and around != scope:
+            around = draft.state.scopes[around].parent
+        if around:
+            _cancel(draft, task, reason)
 
 
 def _leave_child(draft: Draft, task: Task, reason: str) -> None:

@@ -115,8 +115,9 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     """An attempt of a task exists. It stays in the state as the task's identity; see `engine.model`.
 
     `ref` carries the loop suffix, `node` is the reference name in the definition. `scope` is the ref of the innermost
-    FORK or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself. `due_at_ms` > `at_ms` means
-    that it may begin only then. `dispatch` names who does it, in the words of `engine.dispatch`.
+    FORK or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself, and `repeats` that its inside
+    runs in passes. `due_at_ms` > `at_ms` means that it may begin only then. `dispatch` names who does it, in the words
+    of `engine.dispatch`. A task that stands in no definition is branch number `branch` of the dynamic fork `forked_by`.
     """
 
     at_ms: int
@@ -141,6 +142,9 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     retry_of: TaskSeq | None = None
     timeouts: TaskTimeouts = TaskTimeouts()
     dynamic_definition_hash: DefinitionHash | None = None
+    repeats: bool = False
+    forked_by: TaskSeq = TaskSeq(0)
+    branch: int = 0
 
 
 class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):
@@ -196,7 +200,8 @@ class TaskOutputUpdated(_Event, frozen=True, kw_only=True, tag="task_output_upda
 class TaskEnded(_Event, frozen=True, kw_only=True, tag="task_ended"):
     """An attempt reached a terminal status. `final`: no further attempt follows it.
 
-    `gather`: the output is not in the event; it is the outputs of the refs that a JOIN awaited, taken from the state.
+    `gather`: the output is not in the event; it is the outputs of the refs that a JOIN awaited, or those of a loop's
+    passes, taken from the state.
     `held`: the workflow was paused; what follows from this end is decided when it is resumed.
     """
 
@@ -209,6 +214,33 @@ class TaskEnded(_Event, frozen=True, kw_only=True, tag="task_ended"):
     final: bool = True
     gather: bool = False
     held: bool = False
+
+
+class PassEntered(_Event, frozen=True, kw_only=True, tag="pass_entered"):
+    """The loop `seq` begins pass number `iteration`.
+
+    `forgettable`: the loop keeps only its last passes, so where this one begins is remembered.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    iteration: int
+    forgettable: bool = False
+
+
+class PassDropped(_Event, frozen=True, kw_only=True, tag="pass_dropped"):
+    """The tasks of the oldest pass that the loop `seq` still kept are gone from the state. They have all ended."""
+
+    at_ms: int
+    seq: TaskSeq
+
+
+class ConditionAsked(_Event, frozen=True, kw_only=True, tag="condition_asked"):
+    """Pass `iteration` of the loop `seq` is over; whether another follows, a script has to say."""
+
+    at_ms: int
+    seq: TaskSeq
+    iteration: int
 
 
 class ResultIgnored(_Event, frozen=True, kw_only=True, tag="result_ignored"):
@@ -229,6 +261,14 @@ class ChildTerminationRequested(_Event, frozen=True, kw_only=True, tag="child_te
     reason: str
 
 
+class StartRequested(_Event, frozen=True, kw_only=True, tag="start_requested"):
+    """The workflow that a task's input asks for shall start; nobody waits for it."""
+
+    at_ms: int
+    seq: TaskSeq
+    workflow_id: WorkflowId
+
+
 Event: TypeAlias = (
     WorkflowStarted
     | WorkflowPaused
@@ -244,6 +284,10 @@ Event: TypeAlias = (
     | TaskPostponed
     | TaskOutputUpdated
     | TaskEnded
+    | PassEntered
+    | PassDropped
+    | ConditionAsked
     | ResultIgnored
     | ChildTerminationRequested
+    | StartRequested
 )

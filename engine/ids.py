@@ -16,7 +16,6 @@ DefinitionHash = NewType("DefinitionHash", str)
 WORKFLOW_ID_CHARS_MAX: Final = 200
 """Longer ids help nobody and must fit, with a task's number, into topic keys, file names and URLs."""
 
-_ITERATION_MARK: Final = "__"
 _SEQ_DIGITS_MAX: Final = 12
 """No workflow has that many tasks; a longer number is a mistake."""
 _ID_PUNCTUATION: Final = frozenset("-_.:@+=")
@@ -39,14 +38,14 @@ def parse_task_id(text: str) -> tuple[WorkflowId, TaskSeq] | None:
     return WorkflowId(workflow), TaskSeq(int(seq))
 
 
-def iteration_ref(ref: RefName, iteration: int) -> RefName:
-    """Return the reference name of a task in the given pass of a loop; pass 0 means outside of any loop."""
-    return RefName(f"{ref}{_ITERATION_MARK}{iteration}") if iteration else ref
-
-
 def child_workflow_id(parent: WorkflowId, seq: TaskSeq) -> WorkflowId:
     """Return the id of the sub-workflow that an attempt starts: the same attempt always meets the same child."""
     return derived_workflow_id(f"child\0{parent}\0{seq}")
+
+
+def started_workflow_id(starter: WorkflowId, seq: TaskSeq) -> WorkflowId:
+    """Return the id of the workflow that an attempt starts without waiting for it."""
+    return derived_workflow_id(f"start\0{starter}\0{seq}")
 
 
 def derived_workflow_id(seed: str) -> WorkflowId:

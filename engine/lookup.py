@@ -8,9 +8,11 @@ Source: Conductor's `ParametersUtils.getTaskInputV2`.
 
 from typing import Final
 
+from engine.appliers.loop import pass_outputs
 from engine.expressions.references import MISSING, Missing
 from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject, JsonValue
+from engine.late import LateObject
 from engine.model import EndedTask, Task, WorkflowState, id_of, status_of
 
 OWN_TASK_ID: Final = "CPEWF_TASK_ID"
@@ -36,7 +38,7 @@ class StateLookup:
         if name == "workflow":
             document = workflow_document(self._state)
         else:
-            task = self._state.task(RefName(name))
+            task = self._state.named(RefName(name))
             if task is None:
                 if name == OWN_TASK_ID and self._own_seq is not None:
                     return task_id(self._state.workflow_id, self._own_seq)
@@ -72,7 +74,7 @@ def task_document(state: WorkflowState, task: Task) -> JsonObject:
     progress = task.progress
     return {
         "input": spec.input,
-        "output": progress.output,
+        "output": progress.output if task.spec.seq not in state.loops else _loop_output(state, task),
         "taskType": spec.type,
         "status": status_of(task).value,
         "referenceTaskName": spec.ref,
@@ -90,3 +92,8 @@ def task_document(state: WorkflowState, task: Task) -> JsonObject:
         "workerId": progress.worker_id or None,
         "iteration": spec.iteration,
     }
+
+
+def _loop_output(state: WorkflowState, loop: Task) -> JsonObject:
+    """Return the output of a loop that runs: the pass at hand, and those before only if somebody asks for them."""
+    return LateObject(loop.progress.output, lambda: pass_outputs(state, loop.spec))

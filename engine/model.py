@@ -67,18 +67,28 @@ OpenTask: TypeAlias = PendingTask | RunningTask
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """The inside of a FORK or a DO_WHILE. `open_count` counts the open tasks in it, nested ones too."""
+    """The inside of a FORK or a DO_WHILE. `open_count` counts the open tasks in it, nested ones too.
+
+    For a loop, `iteration` is the pass that runs or was the last, `first_seq` the number of its first attempt, and
+    `kept` where each pass begins that is kept, oldest first, if the loop keeps only its last ones.
+    """
 
     parent: RefName
     open_count: int
+    iteration: int = 0
+    first_seq: TaskSeq = TaskSeq(0)
+    kept: tuple[TaskSeq, ...] = ()
 
 
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
-    `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name.
+    `tasks` holds every attempt of the present run by number, `latest` the newest attempt of each reference name, and
+    `newest` that of each name in the definition whose task runs under others, in loops, unless its pass is forgotten
+    or it was skipped.
     `scopes` counts what is open per FORK and loop, and `open_count` in all. `missing` counts per open JOIN (by its
-    number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did.
+    number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did. `loops`
+    holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
     """
@@ -87,9 +97,11 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     status: WorkflowStatus
     tasks: Map[TaskSeq, Task]
     latest: Map[RefName, TaskSeq]
+    newest: Map[RefName, TaskSeq]
     scopes: Map[RefName, Scope]
     missing: Map[TaskSeq, int]
     awaited: Map[RefName, tuple[TaskSeq, ...]]
+    loops: Map[TaskSeq, int]
     variables: JsonObject
     output: JsonObject
     reason: str
@@ -119,6 +131,13 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     def task(self, ref: RefName) -> Task | None:
         """Return the newest attempt of a reference name, or None if it was never scheduled."""
         seq = self.latest.get(ref)
+        return None if seq is None else self.tasks[seq]
+
+    def named(self, ref: RefName) -> Task | None:
+        """Return the newest attempt of a reference name, which may come without its loop suffix."""
+        seq = self.latest.get(ref)
+        if seq is None:
+            seq = self.newest.get(ref)
         return None if seq is None else self.tasks[seq]
 
 

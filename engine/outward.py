@@ -8,9 +8,12 @@ the last ones, with the newest state at hand instead of the one of that moment.
 from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
+import msgspec
+from msgspec.structs import replace
+
 from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
     AnnounceOutcome,
@@ -23,8 +26,10 @@ from engine.effects import (
 )
 from engine.events import (
     ChildTerminationRequested,
+    ConditionAsked,
     Event,
     LeaseExtended,
+    StartRequested,
     TaskEnded,
     TaskPostponed,
     TaskReleased,
@@ -41,7 +46,7 @@ from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open
 
 Effects: TypeAlias = tuple[Effect, ...]
 
-_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP})
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT})
 """Who is told of a task by `DispatchTask`."""
 
 
@@ -61,7 +66,7 @@ def standing_effects(state: WorkflowState) -> Effects:
     effects = [*_workflow_timer(state)]
     for task in open_tasks(state):
         effects.extend(_timer(task))
-        if _is_out(task):
+        if _is_out(task, state):
             effects.append(DispatchTask(seq=task.spec.seq))
     return tuple(effects)
 
@@ -70,7 +75,7 @@ def _task_scheduled(state: WorkflowState, event: TaskScheduled) -> Effects:
     task = state.tasks.get(event.seq)
     if not isinstance(task, PendingTask):
         return ()  # what came after it in the decision, or later, says what is to be done
-    return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task) else _timer(task)
+    return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task, state) else _timer(task)
 
 
 def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostponed) -> Effects:
@@ -78,7 +83,7 @@ def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostpone
     if not isinstance(task, PendingTask):
         return ()
     timer = _replaced_timer(task)
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
 
 
 def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
@@ -89,7 +94,7 @@ def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
     child_id = task.progress.child_id
     if task.spec.dispatch == TO_CHILD and child_id is not None:
         return (*timer, SendCommand(command=_child_start(state, task, child_id)))
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task) else timer
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
 
 
 def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
@@ -99,8 +104,8 @@ def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
 
 def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     task = state.tasks.get(event.seq)
-    if task is None:
-        return ()
+    if task is None:  # the same decision has forgotten the pass that the task was in
+        return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
     spec = task.spec
     timer = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
     return (*timer, RetractTask(seq=event.seq)) if spec.dispatch in _DISPATCHED else timer
@@ -109,8 +114,17 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
 def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:
     if state.is_terminal:
         return ()
-    timers = (timer for task in open_tasks(state) for timer in _timer(task))
-    return (*_workflow_timer(state), *timers)
+    effects = [*_workflow_timer(state)]
+    for task in open_tasks(state):
+        effects.extend(_timer(task))
+        if task.spec.repeats and _is_out(task, state):  # what a script said meanwhile was not heard
+            effects.append(DispatchTask(seq=task.spec.seq))
+    return tuple(effects)
+
+
+def _condition_asked(state: WorkflowState, event: ConditionAsked) -> Effects:
+    is_asked = state.loops.get(event.seq) == event.iteration
+    return (DispatchTask(seq=event.seq),) if is_asked else ()
 
 
 def _clock_started(state: WorkflowState, event: Event) -> Effects:
@@ -130,6 +144,24 @@ def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
 
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
     return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
+
+
+def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
+    task = state.tasks.get(event.seq)
+    if task is None:  # gone with its run or its pass: a new owner sends only what is not known to have arrived
+        return ()
+    started = state.started
+    request = msgspec.convert(task.spec.input["startWorkflow"], StartWorkflow, strict=False)
+    command = replace(
+        request,
+        workflow_id=event.workflow_id,
+        correlation_id=request.correlation_id or started.correlation_id or None,
+        task_to_domain=request.task_to_domain or started.task_to_domain,
+        parent=None,
+        request_id=None,
+        generated_id=True,
+    )
+    return (SendCommand(command=command),)
 
 
 def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
@@ -187,11 +219,14 @@ def _workflow_timer(state: WorkflowState) -> Effects:
     return () if due_at_ms is None else (ArmTimer(seq=WORKFLOW_TIMER, due_at_ms=due_at_ms),)
 
 
-def _is_out(task: OpenTask) -> bool:
+def _is_out(task: OpenTask, state: WorkflowState) -> bool:
     """Whether somebody outside should be working on the task, or be offered it."""
-    if task.spec.dispatch == TO_WORKER:
-        return isinstance(task, PendingTask) and not task.due_at_ms
-    return task.spec.dispatch == TO_HTTP and isinstance(task, RunningTask) and not task.progress.answered
+    dispatch = task.spec.dispatch
+    if isinstance(task, PendingTask):
+        return dispatch == TO_WORKER and not task.due_at_ms
+    if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
+        return not task.spec.repeats or bool(state.loops[task.spec.seq])
+    return dispatch == TO_HTTP and not task.progress.answered
 
 
 _EFFECTS: Final = cast(
@@ -207,7 +242,9 @@ _EFFECTS: Final = cast(
         TaskPostponed: _task_offered_again,
         TaskStarted: _task_started,
         LeaseExtended: _lease_extended,
+        ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
         ChildTerminationRequested: _child_termination_requested,
+        StartRequested: _start_requested,
     },
 )

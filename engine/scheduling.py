@@ -18,6 +18,7 @@ from engine.graph import Node
 from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
+from engine.place import OUTSIDE
 
 ENGINE_WORKER: Final = "podium"
 """The worker id of what Podium itself does."""
@@ -36,6 +37,10 @@ class Particulars(TypedDict, total=False):
     awaits_scope: RefName
     wakes_at_ms: int
     dynamic_definition_hash: DefinitionHash | None
+    repeats: bool
+    iteration: int
+    forked_by: TaskSeq
+    branch: int
 
 
 def schedule_task(
@@ -51,11 +56,18 @@ def schedule_task(
 ) -> TaskSeq:
     """Schedule an attempt and return its number. With a delay it begins only when that is over."""
     seq = draft.next_seq()
+    place = node.place
+    if place is not OUTSIDE:
+        particulars["iteration"] = place.iteration
+        particulars["forked_by"] = place.forked_by
+        particulars["branch"] = place.branch
+        if particulars.get("dynamic_definition_hash") is None:
+            particulars["dynamic_definition_hash"] = node.definition_hash
     draft.emit(
         TaskScheduled(
             at_ms=draft.now_ms,
             seq=seq,
-            ref=node.ref,
+            ref=node.at,
             node=node.ref,
             name=name or node.task.name,
             type=task_type or node.task.type,

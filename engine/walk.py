@@ -1,8 +1,9 @@
 """The walk: from what has ended to what begins, until nothing moves.
 
-Holds the loop that every decision ends with. Must not know any task type but the JOIN: `engine.tasks` does. Keeps the
-invariants that a task is entered once, that a JOIN is looked at only when everything else has moved, and that a running
-workflow has something open that somebody can end, or ends in the same decision.
+Holds the loop that every decision ends with. Must not know any task types but JOIN and DO_WHILE, which wait for
+others: `engine.tasks` does. Keeps the invariants that a task is entered once, in each pass of the loops around it; that
+a JOIN is looked at only when everything else has moved, and a loop after the JOINs; and that a running workflow has
+something open that somebody can end, or ends in the same decision.
 
 Source: Conductor's `DeciderService.decide`, `getNextTask`.
 """
@@ -14,13 +15,17 @@ from typing import Final
 from engine.draft import FIRST_ATTEMPT, Draft, Visit
 from engine.ending import complete_workflow, end_workflow
 from engine.ids import RefName, TaskSeq
-from engine.model import EndedTask, Task
+from engine.model import EndedTask, Task, WorkflowState
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
-from engine.tasks import join
+from engine.tasks import do_while, join
 from engine.tasks.registry import behaviour_of
 
 _WALKED_ON: Final = TASK_SUCCESSFUL - {TaskStatus.SKIPPED}
 """How a task ended from which the walk went on. A skipped one may have ended before the walk came to it."""
+
+
+_EVENTS_PER_TASK: Final = 4
+"""No task makes more within one decision. So a loop that never waits cannot keep a decision for ever."""
 
 
 def settle(draft: Draft) -> None:
@@ -32,57 +37,83 @@ def settle(draft: Draft) -> None:
             _leave(draft, draft.ended.popleft())
         elif draft.joins:
             join.look(draft, _take_first(draft.joins))
-        elif not draft.state.open_count:
-            complete_workflow(draft)
-        elif draft.state.open_count == len(draft.state.missing):
-            join.give_up(draft)  # nothing but JOINs is open: what they miss cannot come any more
+        elif draft.loops:
+            do_while.look(draft, _take_first(draft.loops))
         else:
-            return
+            state = draft.state
+            if not state.open_count:
+                complete_workflow(draft)
+            elif state.open_count == len(state.missing) + len(state.loops) and not _asks_a_script(state):
+                join.give_up(draft)  # nothing but JOINs and loops is open: what they miss cannot come any more
+            else:
+                return
 
 
 def notice_joins(draft: Draft, ref: RefName) -> None:
     """Note the JOINs that miss nothing any more, now that a ref has ended for good: they must be looked at."""
     state = draft.state
     for awaiting in state.awaited.get(ref, ()):
-        if not state.missing.get(awaiting, 1):
+        missing = state.missing.get(awaiting)
+        if missing == 0 or (missing and state.tasks[awaiting].spec.type == "EXCLUSIVE_JOIN"):
             draft.joins[awaiting] = None
 
 
-def unvisited(draft: Draft) -> list[RefName]:
+def unvisited(draft: Draft) -> list[Visit]:
     """Return what has still to be entered: what the first run would have entered, had the workflow not ended.
 
     Costs the length of the workflow: for retrying only.
     """
     state = draft.state
-    expected: deque[RefName] = deque(() if draft.graph.first is None else (draft.graph.first,))
+    expected: deque[Visit] = deque(() if draft.graph.first is None else (Visit(ref=draft.graph.first),))
     for seq in sorted(state.latest.values()):
         task = state.tasks[seq]
-        if isinstance(task, EndedTask) and task.status in _WALKED_ON:
+        if not isinstance(task, EndedTask):
+            continue
+        if task.status in _WALKED_ON:
+            expected.extend(_branches(draft, task))
             expected.extend(_leads_to(draft, task))
-    found: dict[RefName, None] = {}
+        elif task.spec.repeats:
+            expected.extend(do_while.body(draft, task))
+    found: dict[RefName, Visit] = {}
     while expected:
-        ref = expected.popleft()
-        existing = state.task(ref)
+        visit = expected.popleft()
+        at = RefName(visit.ref + visit.place.suffix)
+        existing = state.task(at)
         if existing is None:
-            found[ref] = None
+            found[at] = visit
         elif _is_skipped(existing):
             expected.extend(_leads_to(draft, existing))
-    return list(found)
+    # Branches of dynamic forks first: whoever looks whether a name is taken has to find theirs.
+    return sorted(found.values(), key=lambda visit: not visit.place.forked_by)
+
+
+def _branches(draft: Draft, task: Task) -> Sequence[Visit]:
+    """Return what the scheduling of a task had the walk enter at once."""
+    if not task.spec.opens_scope:
+        return ()
+    node = draft.node_of(task.spec)
+    branches = behaviour_of(node.task.type).branches
+    return () if branches is None else branches(node, task)
+
+
+def _asks_a_script(state: WorkflowState) -> bool:
+    """Tell whether a loop waits for somebody outside, though its body is over."""
+    return any(state.loops.values())
 
 
 def _enter(draft: Draft, visit: Visit) -> None:
-    node = draft.graph.node(visit.ref)
+    node = draft.node_to_enter(visit)
     if visit.attempt is FIRST_ATTEMPT:
-        existing = draft.state.task(visit.ref)
+        existing = draft.state.task(node.at)
         if existing is not None:
             if _is_skipped(existing):
                 draft.ended.append(existing.spec.seq)
             return  # entered before: a retried task leads to what it led to in the first run
     tasks_max = draft.context.limits.tasks_max
-    if len(draft.state.tasks) >= tasks_max:
+    if len(draft.state.tasks) >= tasks_max or len(draft.events) >= _EVENTS_PER_TASK * tasks_max:
         reason = (
-            f"workflow {draft.state.workflow_id} has {len(draft.state.tasks)} tasks and may have {tasks_max}; "
-            f"task {visit.ref} cannot be scheduled. Split it into sub-workflows."
+            f"workflow {draft.state.workflow_id} has {len(draft.state.tasks)} tasks and may have {tasks_max}, "
+            f"also in one decision; task {node.at} cannot be scheduled. Split it into sub-workflows."
         )
         end_workflow(draft, WorkflowStatus.FAILED, reason)
         return
@@ -93,31 +124,41 @@ def _leave(draft: Draft, seq: TaskSeq) -> None:
     state = draft.state
     task = state.tasks[seq]
     spec = task.spec
-    for ref in _leads_to(draft, task):
-        draft.enter(ref)
+    draft.entries.extend(_leads_to(draft, task))
     notice_joins(draft, spec.ref)
     scope_ref = spec.scope
     while scope_ref:
         scope = state.scopes[scope_ref]
         if not scope.open_count:
-            join.notice(draft, scope_ref)
+            _notice(draft, scope_ref)
         scope_ref = scope.parent
 
 
-def _leads_to(draft: Draft, task: Task) -> Sequence[RefName]:
+def _notice(draft: Draft, scope: RefName) -> None:
+    """Note that nothing inside a FORK or a loop is open any more: its JOIN, or the loop, must be looked at."""
+    opened_by = draft.state.task(scope)
+    if opened_by is None:
+        return
+    if opened_by.spec.repeats:
+        draft.loops[opened_by.spec.seq] = None
+    else:
+        join.notice(draft, draft.node_of(opened_by.spec))
+
+
+def _leads_to(draft: Draft, task: Task) -> tuple[Visit, ...]:
     """Return what the walk enters behind a task that has ended for good."""
-    node = draft.graph.node(task.spec.node)
-    leads_to = behaviour_of(node.task.type).leads_to
-    if leads_to is not None and not _is_skipped(task):
-        return leads_to(node, task)
-    return () if node.following is None else (node.following,)
+    node = draft.node_of(task.spec)
+    behaviour = behaviour_of(node.task.type)
+    if behaviour.leads_to is None or _is_skipped(task):
+        return () if node.following is None else (Visit(ref=node.following, place=node.place),)
+    return tuple(Visit(ref=ref, place=node.place) for ref in behaviour.leads_to(node, task))
 
 
 def _is_skipped(task: Task) -> bool:
     return isinstance(task, EndedTask) and task.status is TaskStatus.SKIPPED
 
 
-def _take_first(joins: dict[TaskSeq, None]) -> TaskSeq:
-    seq = next(iter(joins))
-    del joins[seq]
+def _take_first(noticed: dict[TaskSeq, None]) -> TaskSeq:
+    seq = next(iter(noticed))
+    del noticed[seq]
     return seq

@@ -15,6 +15,7 @@ from engine.graph import Graph
 from engine.ids import RefName, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, RunningTask, Task, WorkflowState
+from engine.nodes import node_of
 from streams.task_wire import definition_json, render_task
 
 
@@ -74,9 +75,9 @@ def tasks_json(state: WorkflowState, graph: Graph) -> list[JsonObject]:
 
 def task_json(state: WorkflowState, graph: Graph, task: Task) -> JsonObject:
     """Return one attempt as Conductor's Task."""
-    node = graph.nodes.get(task.spec.node)
-    if node is None:
+    if not task.spec.forked_by and task.spec.node not in graph.nodes:
         return render_task(state, task, None, None)
+    node = node_of(graph, state, task.spec)
     # What a DYNAMIC task turned out to be has a definition of its own, which the graph does not hold.
     is_dynamic = task.spec.dynamic_definition_hash is not None
     return render_task(state, task, node.task, None if is_dynamic else node.task_definition)
@@ -143,22 +144,15 @@ def blocking_task(state: WorkflowState) -> Task | None:
     """Return the first task that waits for somebody outside: a WAIT without a timer, or a HUMAN."""
     for seq in sorted(state.tasks):
         task = state.tasks[seq]
-        if isinstance(task, RunningTask) and task.spec.type in ("WAIT", "HUMAN") and not task.spec.wakes_at_ms:
+        if isinstance(task, RunningTask) and task.spec.type in ("WAIT", "HUMAN", "YIELD") and not task.spec.wakes_at_ms:
             return task
     return None
 
 
 def open_task_of(state: WorkflowState, ref: RefName) -> Task | None:
     """Return the open attempt of a reference name, which may come without its loop suffix."""
-    exact = state.task(ref)
-    if exact is not None and not isinstance(exact, EndedTask):
-        return exact
-    found = [
-        task
-        for task in (state.tasks[seq] for seq in state.latest.values())
-        if task.spec.node == ref and not isinstance(task, EndedTask)
-    ]
-    return max(found, key=lambda task: task.spec.seq, default=None)
+    task = state.named(ref)
+    return None if isinstance(task, EndedTask) else task
 
 
 def bulk_json(succeeded: Sequence[str], failed: Mapping[str, str]) -> JsonObject:

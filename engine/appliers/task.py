@@ -7,11 +7,13 @@ workflow, those inside each FORK or loop, and the refs that each JOIN still miss
 from immutables import Map
 from msgspec.structs import replace
 
+from engine.appliers.loop import pass_outputs
 from engine.errors import InvariantViolated
 from engine.events import (
     ChildTerminationRequested,
     LeaseExtended,
     ResultIgnored,
+    StartRequested,
     TaskEnded,
     TaskOutputUpdated,
     TaskPostponed,
@@ -40,9 +42,14 @@ def scheduled(state: WorkflowState, event: TaskScheduled) -> WorkflowState:
         due_at_ms=event.due_at_ms if event.due_at_ms > event.at_ms else 0,
         progress=TaskProgress(updated_at_ms=event.at_ms),
     )
+    if event.ref != event.node and event.scope:  # without a scope it was skipped before its pass began
+        state = replace(state, newest=state.newest.set(event.node, event.seq))
+    if event.repeats:
+        state = replace(state, loops=state.loops.set(event.seq, 0))
     scopes = _counted(state.scopes, event.scope, 1)
-    if event.opens_scope:
-        scopes = scopes.set(event.ref, Scope(parent=event.scope, open_count=0))
+    if event.opens_scope and event.ref not in scopes:  # a loop that is retried goes on with the pass it was in
+        first_seq = event.seq if event.repeats else TaskSeq(0)
+        scopes = scopes.set(event.ref, Scope(parent=event.scope, open_count=0, first_seq=first_seq))
     missing, awaited = state.missing, state.awaited
     if event.retry_of is not None and _has_ended_for_good(state, event.ref):
         missing = _counted_joins(state, event.ref, 1)  # somebody retries the workflow: what had come is missed again
@@ -128,11 +135,13 @@ def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
         updated_at_ms=event.at_ms,
         worker_id=event.worker_id or before.worker_id,
         poll_count=before.poll_count,
-        output=_gathered(state, spec) if event.gather else event.output,
+        output=_gathered(state, task) if event.gather else event.output,
         reason=event.reason,
         child_id=before.child_id,
     )
     over = EndedTask(spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final)
+    if spec.repeats:
+        state = replace(state, loops=state.loops.delete(spec.seq))
     missing = state.missing
     if event.final and spec.ref in state.awaited:
         missing = _counted_joins(state, spec.ref, -1)
@@ -162,6 +171,12 @@ def child_termination_requested(state: WorkflowState, event: ChildTerminationReq
     return replace(state, version=state.version + 1)
 
 
+def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowState:
+    """Nothing changes but the count of events: what starts is a workflow of its own."""
+    del event
+    return replace(state, version=state.version + 1)
+
+
 def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:
     task = state.tasks.get(seq)
     if task is None or isinstance(task, EndedTask):
@@ -179,7 +194,7 @@ def _counted(scopes: Map[RefName, Scope], innermost: RefName, change: int) -> Ma
     ref = innermost
     while ref:
         scope = scopes[ref]
-        scopes = scopes.set(ref, Scope(parent=scope.parent, open_count=scope.open_count + change))
+        scopes = scopes.set(ref, replace(scope, open_count=scope.open_count + change))
         ref = scope.parent
     return scopes
 
@@ -197,10 +212,12 @@ def _has_ended_for_good(state: WorkflowState, ref: RefName) -> bool:
     return isinstance(task, EndedTask) and task.final
 
 
-def _gathered(state: WorkflowState, spec: TaskScheduled) -> JsonObject:
+def _gathered(state: WorkflowState, task: OpenTask) -> JsonObject:
+    if task.spec.repeats:
+        return {**task.progress.output, **pass_outputs(state, task.spec)}
     outputs: JsonObject = {}
-    for ref in spec.join_on:
-        task = state.task(ref)
-        if task is not None and task.progress.output:
-            outputs[ref] = task.progress.output
+    for ref in task.spec.join_on:
+        joined = state.task(ref)
+        if joined is not None and joined.progress.output:
+            outputs[ref] = joined.progress.output
     return outputs

@@ -71,6 +71,8 @@ def terminate_workflow(
 def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, graphs: Graphs) -> Decision:
     """Record a task as SKIPPED before the walk comes to it, which then steps over it. A JOIN takes it for done at once.
 
+    A task in a loop is named with its pass, as it will run: `encode__3`.
+
     Rejects:
         WORKFLOW_NOT_RUNNING: nothing will be scheduled.
         TASK_NOT_FOUND: the definition has no such reference name.
@@ -80,10 +82,11 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
         return _found(state, RejectionCode.WORKFLOW_NOT_RUNNING, f"skip {command.task_reference_name} of", "RUNNING")
     draft = Draft(state, context, graphs.of(state.started))
     ref = command.task_reference_name
-    node = draft.graph.nodes.get(ref)
-    if node is None:
+    found = draft.graph.find(ref)
+    if found is None:
         reason = f"definition {state.started.name} of workflow {state.workflow_id} has no task {ref}"
         return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
+    node, iteration = found
     if state.task(ref) is not None:
         reason = f"task {ref} of workflow {state.workflow_id} has been scheduled already"
         return Rejected(code=RejectionCode.TASK_ALREADY_SCHEDULED, reason=reason)
@@ -93,9 +96,10 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
             at_ms=context.now_ms,
             seq=seq,
             ref=ref,
-            node=ref,
+            node=node.ref,
             name=node.task.name,
             type=node.task.name,
+            iteration=iteration,
             input=command.task_input or {},
         )
     )

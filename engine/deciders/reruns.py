@@ -11,6 +11,7 @@ from engine.ending import unsuccessful_tasks
 from engine.events import WorkflowReopened, WorkflowRestarted
 from engine.graph import Graphs, Pins, pins_of
 from engine.model import WorkflowState
+from engine.place import place_of
 from engine.rejections import Decision, Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from engine.walk import settle, unvisited
@@ -40,9 +41,8 @@ def retry_workflow(state: WorkflowState, command: RetryWorkflow, context: Decide
     draft.emit(WorkflowReopened(at_ms=context.now_ms))
     for task in failed:
         again = Attempt(number=task.spec.attempt + 1, retry_of=task.spec.seq, first_scheduled_at_ms=context.now_ms)
-        draft.enter(task.spec.node, again)
-    for ref in never_begun:
-        draft.enter(ref)
+        draft.enter(task.spec.node, again, place_of(task.spec))
+    draft.entries.extend(never_begun)
     settle(draft)
     return draft.accept()
 

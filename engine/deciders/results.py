@@ -10,9 +10,10 @@ from engine.dispatch import TO_WORKER
 from engine.draft import Draft
 from engine.events import LeaseExtended, ResultIgnored, TaskStarted
 from engine.graph import Graphs
-from engine.ids import RefName, TaskId, TaskSeq, iteration_ref, parse_task_id, task_id
+from engine.ids import RefName, TaskId, TaskSeq, parse_task_id, task_id
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
+from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus
 from engine.tasks.registry import WORKER, behaviour_of
 from engine.walk import settle
@@ -27,7 +28,7 @@ REPORTABLE = frozenset(
 )
 """The statuses that a worker may report."""
 
-_SIGNALLED = frozenset({"WAIT", "HUMAN"})
+_SIGNALLED = frozenset({"WAIT", "HUMAN", "YIELD"})
 
 
 def report_task_result(
@@ -110,7 +111,7 @@ def update_task_by_ref(
 def _update(draft: Draft, task: OpenTask, command: ReportTaskResult) -> Decision:
     behaviour = WORKER if task.spec.dispatch == TO_WORKER else behaviour_of(task.spec.type)
     update = behaviour.on_update
-    if update is None:
+    if update is None or (behaviour.of_podium and command.worker_id != ENGINE_WORKER):
         reason = (
             f"task {command.task_id} is a {task.spec.type} of workflow {draft.state.workflow_id}: "
             f"it ends by itself and takes no reports"
@@ -131,7 +132,7 @@ def _seq_in(state: WorkflowState, task: TaskId) -> TaskSeq | None:
 
 def _why_ignored(state: WorkflowState, task: Task | None) -> str:
     if task is None:
-        return "the task belongs to an earlier run: the workflow was restarted"
+        return "the task is gone: the workflow was restarted, or a loop has forgotten that pass"
     if isinstance(task, EndedTask):
         return f"the task is {task.status} since {task.ended_at_ms}"
     if state.is_terminal:
@@ -147,13 +148,8 @@ def _unknown(state: WorkflowState, task: TaskId) -> Rejected:
 def _open_by_ref(state: WorkflowState, ref: RefName) -> OpenTask | None:
     if state.is_terminal:
         return None
-    task = state.task(ref)
-    if isinstance(task, PendingTask | RunningTask):
-        return task
-    for candidate in reversed(open_tasks(state)):
-        if iteration_ref(ref, candidate.spec.iteration) == candidate.spec.ref:
-            return candidate
-    return None
+    task = state.named(ref)
+    return None if isinstance(task, EndedTask) else task
 
 
 def _waiting(state: WorkflowState) -> OpenTask | None:

@@ -99,7 +99,7 @@ def _release(draft: Draft, task: OpenTask) -> None:
 
 def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
     """Follow the task's timeout policy."""
-    definition = definition_of(draft, task, draft.graph.node(task.spec.node))
+    definition = definition_of(draft, task, draft.node_of(task.spec))
     policy = (definition or TaskDef(name=task.spec.name)).timeout_policy
     reason = f"{kind.value} of task {_name(draft, task)} is over (policy {policy})"
     match policy:

@@ -23,6 +23,7 @@ import msgspec
 
 from engine.expressions.paths import Path, PathInvalid, parse_path
 from engine.json_value import JsonObject, JsonValue
+from engine.late import LateObject
 
 NESTING_MAX: Final = 16
 """Of expressions in one another. Nobody reads more; evaluation is recursive."""
@@ -168,7 +169,15 @@ def _follow(path: Path, lookup: Lookup) -> JsonValue:
             if not isinstance(value, list) or not -len(value) <= step < len(value):
                 return None
             value = value[step]
-    return value
+    if isinstance(value, LateObject):
+        return value.whole()
+    return value if path.steps else _without_late_objects(value)
+
+
+def _without_late_objects(value: JsonValue) -> JsonValue:
+    if not isinstance(value, dict):
+        return value
+    return {key: item.whole() if isinstance(item, LateObject) else item for key, item in value.items()}
 
 
 def _joined(parts: tuple[Part, ...], lookup: Lookup) -> str:

@@ -14,7 +14,7 @@ from engine.graph import Node
 from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.status import WorkflowStatus
-from engine.tasks import http, human, noop, set_variable, sub_workflow, wait
+from engine.tasks import http, human, noop, set_variable, start_workflow, sub_workflow, wait
 from engine.tasks.simple import schedule_worker_task
 
 BUILT_IN: Final = {
@@ -22,12 +22,27 @@ BUILT_IN: Final = {
     "HUMAN": human.schedule,
     "NOOP": noop.schedule,
     "SET_VARIABLE": set_variable.schedule,
+    "START_WORKFLOW": start_workflow.schedule,
     "SUB_WORKFLOW": sub_workflow.schedule,
     "WAIT": wait.schedule,
+    "YIELD": wait.schedule,
 }
 """The built-in types that need nothing but an input."""
 
-NEEDS_A_PLACE: Final = frozenset({"DECISION", "DYNAMIC", "FORK_JOIN", "JOIN", "SIMPLE", "SWITCH", "TERMINATE"})
+NEEDS_A_PLACE: Final = frozenset(
+    {
+        "DECISION",
+        "DO_WHILE",
+        "DYNAMIC",
+        "EXCLUSIVE_JOIN",
+        "FORK_JOIN",
+        "FORK_JOIN_DYNAMIC",
+        "JOIN",
+        "SIMPLE",
+        "SWITCH",
+        "TERMINATE",
+    }
+)
 """The other types of the registry: what they lead to stands in the definition."""
 
 

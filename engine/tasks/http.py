@@ -36,7 +36,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:
     """Take the answer. The success of an `asyncComplete` request leaves the task open, as does an IN_PROGRESS."""
     answered = result.status is TaskStatus.COMPLETED and result.worker_id == ENGINE_WORKER
-    if answered and _is_async(draft.graph.node(task.spec.node), task):
+    if answered and _is_async(draft.node_of(task.spec), task):
         output = result.output_data or {}
         draft.emit(TaskOutputUpdated(at_ms=draft.now_ms, seq=task.spec.seq, output=output, answered=True))
         return

@@ -8,6 +8,7 @@ Output: one key per awaited ref that has an output. Source: Conductor's `Join`; 
 branch is mended.
 """
 
+from engine.branches import FORKED
 from engine.deadlines import engine_timeouts
 from engine.draft import Attempt, Draft
 from engine.ending import fail, succeed
@@ -15,14 +16,17 @@ from engine.graph import Node
 from engine.ids import RefName, TaskSeq
 from engine.inputs import task_input
 from engine.model import EndedTask, OpenTask, Task
+from engine.nodes import running_name
+from engine.place import OUTSIDE
 from engine.scheduling import schedule_task, start_task
 from engine.status import TASK_UNSUCCESSFUL, TaskStatus
+from engine.tasks import exclusive_join
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     """Begin to wait."""
-    fork = node.fork
-    awaited = node.task.join_on or _branch_ends(draft, fork)
+    fork = None if node.fork is None else RefName(node.fork + node.place.suffix)
+    awaited = _awaited(draft, node)
     seq = schedule_task(
         draft,
         node,
@@ -36,10 +40,9 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     draft.joins[seq] = None
 
 
-def notice(draft: Draft, scope: RefName) -> None:
+def notice(draft: Draft, fork: Node) -> None:
     """Note that nothing inside a FORK is open any more: its JOIN must be looked at."""
-    join_ref = draft.graph.node(scope).join
-    seq = None if join_ref is None else draft.state.latest.get(join_ref)
+    seq = None if fork.join is None else draft.state.latest.get(RefName(fork.join + fork.place.suffix))
     if seq is not None:
         draft.joins[seq] = None
 
@@ -47,7 +50,11 @@ def notice(draft: Draft, scope: RefName) -> None:
 def look(draft: Draft, seq: TaskSeq) -> None:
     """End the JOIN if nothing that it awaits can still come."""
     join = draft.open_task(seq)
-    if join is not None and _is_complete(draft, join):
+    if join is None:
+        return
+    if join.spec.type == "EXCLUSIVE_JOIN":
+        exclusive_join.look(draft, join)
+    elif _is_complete(draft, join):
         _end(draft, join)
 
 
@@ -56,7 +63,7 @@ def give_up(draft: Draft) -> None:
     for seq in sorted(draft.state.missing):
         join = draft.open_task(seq)
         if join is not None and not _has_open_branch(draft, join):
-            _end(draft, join)
+            exclusive_join.give_up(draft, join) if join.spec.type == "EXCLUSIVE_JOIN" else _end(draft, join)
             return
 
 
@@ -78,16 +85,20 @@ def _end(draft: Draft, join: OpenTask) -> None:
 
 def _is_complete(draft: Draft, join: OpenTask) -> bool:
     state = draft.state
-    node = draft.graph.node(join.spec.node)
-    if node.task.join_on and not state.missing.get(join.spec.seq):
+    node = draft.node_of(join.spec)
+    explicit = node.task.join_on and not _is_dynamic(draft, node.fork)
+    if explicit and not state.missing.get(join.spec.seq):
         return True
     if _has_open_branch(draft, join):
         return False
     if node.fork is None:
         return not state.missing.get(join.spec.seq)
+    if not explicit:
+        return True
     # All branches are over, or the FORK was skipped: only what lies outside of it can still come.
-    outside = (ref for ref in join.spec.join_on if not draft.graph.is_inside(ref, node.fork))
-    return all(_has_ended(state.task(ref)) for ref in outside)
+    named = zip(node.task.join_on, join.spec.join_on, strict=True)
+    outside = (at for ref, at in named if not draft.graph.is_inside(ref, node.fork))
+    return all(_has_ended(state.task(at)) for at in outside)
 
 
 def _has_open_branch(draft: Draft, join: OpenTask) -> bool:
@@ -99,8 +110,18 @@ def _has_ended(task: Task | None) -> bool:
     return isinstance(task, EndedTask) and task.final
 
 
-def _branch_ends(draft: Draft, fork: RefName | None) -> tuple[RefName, ...]:
-    if fork is None:
-        return ()
-    branches = draft.graph.node(fork).task.fork_tasks
-    return tuple(branch[-1].task_reference_name for branch in branches if branch)
+def _awaited(draft: Draft, node: Node) -> tuple[RefName, ...]:
+    """Return what a JOIN awaits, under the names which that runs under."""
+    fork = node.fork
+    if fork is not None and _is_dynamic(draft, fork):
+        forked = draft.state.task(RefName(fork + node.place.suffix))
+        branches = () if forked is None else forked.spec.input.get(FORKED, ())
+        return tuple(RefName(ref + node.place.suffix) for ref in branches)
+    awaited = node.task.join_on
+    if not awaited and fork is not None:
+        awaited = tuple(branch[-1].task_reference_name for branch in draft.graph.node(fork).task.fork_tasks if branch)
+    return awaited if node.place is OUTSIDE else tuple(running_name(draft.graph, node, ref) for ref in awaited)
+
+
+def _is_dynamic(draft: Draft, fork: RefName | None) -> bool:
+    return fork is not None and draft.graph.node(fork).task.type == "FORK_JOIN_DYNAMIC"

@@ -13,28 +13,49 @@ from typing import Final
 
 from engine.ids import RefName
 from engine.validation.violations import Violation
-from engine.validation.walk import Placed
+from engine.validation.walk import Placed, loops_around
 
 _WAITS_FOR_BRANCHES: Final = frozenset({"SWITCH", "DECISION", "DO_WHILE"})
+_JOINS: Final = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
 _START, _END, _FLOW = 0, 1, 2
 
 
 def join_violations(placed: Sequence[Placed], by_ref: Mapping[RefName, int]) -> Iterator[Violation]:
     """Yield a violation for each awaited ref that does not exist or can never end before its JOIN."""
-    joins = [found for found in placed if found.task.type == "JOIN"]
+    joins = [found for found in placed if found.task.type in _JOINS and not _follows_dynamic_fork(found, placed)]
     circles = _circles(_waits(placed, by_ref)) if joins else []
     for join in joins:
-        for position, ref in enumerate(join.task.join_on):
-            path = f"{join.path}.joinOn[{position}]"
+        for path, ref in _named(join):
             awaited = by_ref.get(ref)
             if awaited is None:
                 message = f"joinOn should name tasks of this workflow; there is no reference name {ref!r}"
                 yield Violation(path=path, message=message, invalid_value=ref)
             elif awaited == join.index:
                 yield Violation(path=path, message="a JOIN cannot wait for itself", invalid_value=ref)
+            elif not _is_in_same_pass(placed[awaited], join, placed):
+                message = f"{ref!r} runs once per pass of a loop that this JOIN is not in; name the loop instead"
+                yield Violation(path=path, message=message, invalid_value=ref)
             elif circles[_node(awaited, _END)] == circles[_node(join.index, _END)]:
                 message = f"{ref!r} comes after this JOIN or waits for it, so the JOIN could never end"
                 yield Violation(path=path, message=message, invalid_value=ref)
+
+
+def _named(join: Placed) -> Iterator[tuple[str, RefName]]:
+    for position, ref in enumerate(join.task.join_on):
+        yield f"{join.path}.joinOn[{position}]", ref
+    if join.task.type == "EXCLUSIVE_JOIN":
+        for position, ref in enumerate(join.task.default_exclusive_join_task):
+            yield f"{join.path}.defaultExclusiveJoinTask[{position}]", ref
+
+
+def _follows_dynamic_fork(found: Placed, placed: Sequence[Placed]) -> bool:
+    """Tell whether a JOIN awaits branches that no definition names; its `joinOn` says nothing then."""
+    return found.previous is not None and placed[found.previous].task.type == "FORK_JOIN_DYNAMIC"
+
+
+def _is_in_same_pass(awaited: Placed, join: Placed, placed: Sequence[Placed]) -> bool:
+    around_join = loops_around(join, placed)
+    return all(loop in around_join for loop in loops_around(awaited, placed))
 
 
 def _node(index: int, part: int) -> int:
@@ -53,7 +74,7 @@ def _waits(placed: Sequence[Placed], by_ref: Mapping[RefName, int]) -> list[list
             waits[start].append(_node(found.previous, _FLOW))
         elif found.container is not None:
             waits[start].append(_node(found.container, _START))
-        if found.task.type == "JOIN":
+        if found.task.type in _JOINS:
             waits[end].extend(_node(by_ref[ref], _END) for ref in found.task.join_on if ref in by_ref)
         container = None if found.container is None else placed[found.container]
         is_last = found.index not in followed

@@ -24,11 +24,8 @@ _NOT_SERVED_TYPES: Final = frozenset(
         "AGENT",
         "CALL_MCP_TOOL",
         "CANCEL_AGENT",
-        "DO_WHILE",
         "EVENT",
-        "EXCLUSIVE_JOIN",
         "FORK",
-        "FORK_JOIN_DYNAMIC",
         "GENERATE_AUDIO",
         "GENERATE_IMAGE",
         "GENERATE_PDF",
@@ -49,7 +46,6 @@ _NOT_SERVED_TYPES: Final = frozenset(
         "LLM_STORE_EMBEDDINGS",
         "LLM_TEXT_COMPLETE",
         "PULL_WORKFLOW_MESSAGES",
-        "START_WORKFLOW",
     }
 )
 _TERMINATION_STATUSES: Final = ("COMPLETED", "FAILED", "TERMINATED")
@@ -95,6 +91,25 @@ def _switch(placed: Placed) -> Iterator[Violation]:
         yield _missing(placed, "decisionCases", "a SWITCH needs at least one of decisionCases")
 
 
+def _do_while(placed: Placed) -> Iterator[Violation]:
+    task = placed.task
+    if not task.loop_over:
+        yield _missing(placed, "loopOver", "a DO_WHILE needs at least one task in loopOver")
+    if not (task.loop_condition or "").strip() and task.items is None and "_items" not in task.input_parameters:
+        yield _missing(placed, "loopCondition", "a DO_WHILE needs loopCondition, or items to go through")
+    if (task.loop_condition or "").strip():
+        yield from _script(f"{placed.path}.loopCondition", task.loop_condition or "")
+    keep = task.input_parameters.get("keepLastN")
+    if keep is not None and not has_expression(keep) and not _is_count(keep):
+        message = f"keepLastN should be a number from 1 on and is {keep!r}"
+        yield Violation(path=f"{placed.path}.inputParameters.keepLastN", message=message, invalid_value=keep)
+
+
+def _exclusive_join(placed: Placed) -> Iterator[Violation]:
+    if not placed.task.join_on and not placed.task.default_exclusive_join_task:
+        yield _missing(placed, "joinOn", "an EXCLUSIVE_JOIN needs joinOn or defaultExclusiveJoinTask")
+
+
 def _dynamic(placed: Placed) -> Iterator[Violation]:
     if not (placed.task.dynamic_task_name_param or "").strip():
         yield _missing(placed, "dynamicTaskNameParam", "a DYNAMIC task needs dynamicTaskNameParam")
@@ -107,10 +122,29 @@ def _fork_join(placed: Placed) -> Iterator[Violation]:
         if not branch:
             message = "a branch of a FORK_JOIN needs at least one task"
             yield Violation(path=f"{placed.path}.forkTasks[{number}]", message=message)
+    yield from _join_behind(placed)
+
+
+def _fork_join_dynamic(placed: Placed) -> Iterator[Violation]:
+    task = placed.task
+    has_list = bool((task.dynamic_fork_tasks_param or "").strip())
+    if has_list and not (task.dynamic_fork_tasks_input_param_name or "").strip():
+        message = "dynamicForkTasksParam needs dynamicForkTasksInputParamName beside it"
+        yield _missing(placed, "dynamicForkTasksInputParamName", message)
+    elif not has_list and not task.dynamic_fork_join_tasks_param and "forkTaskInputs" not in task.input_parameters:
+        message = (
+            "a FORK_JOIN_DYNAMIC needs dynamicForkTasksParam, dynamicForkJoinTasksParam, or forkTaskInputs in its "
+            "inputParameters"
+        )
+        yield _missing(placed, "dynamicForkTasksParam", message)
+    yield from _join_behind(placed)
+
+
+def _join_behind(placed: Placed) -> Iterator[Violation]:
     following = placed.following
     if following is None or following.type != "JOIN":
         found = "nothing" if following is None else f"{following.type} {following.task_reference_name!r}"
-        message = f"a FORK_JOIN should be followed by a JOIN and is followed by {found}"
+        message = f"a {placed.task.type} should be followed by a JOIN and is followed by {found}"
         yield Violation(path=placed.path, message=message, invalid_value=placed.task.task_reference_name)
 
 
@@ -121,6 +155,15 @@ def _http(placed: Placed) -> Iterator[Violation]:
     if not any(inputs.get(key) for key in ("http_request", "uri", "method")):
         message = "an HTTP task needs http_request, or uri and method, in its inputParameters"
         yield _missing(placed, "inputParameters.http_request", message)
+
+
+def _start_workflow(placed: Placed) -> Iterator[Violation]:
+    request = placed.task.input_parameters.get("startWorkflow")
+    path = "inputParameters.startWorkflow"
+    if not isinstance(request, dict) and not has_expression(request):
+        yield _missing(placed, path, "a START_WORKFLOW needs startWorkflow, a start request")
+    elif isinstance(request, dict) and not request.get("name"):
+        yield _missing(placed, f"{path}.name", "startWorkflow needs the name of a workflow")
 
 
 def _sub_workflow(placed: Placed) -> Iterator[Violation]:
@@ -183,6 +226,12 @@ def _script(path: str, expression: str) -> Iterator[Violation]:
         yield Violation(path=path, message=message, invalid_value=expression)
 
 
+def _is_count(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return value.isascii() and value.isdigit() and int(value[:9]) > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _is_priority(value: JsonValue) -> bool:
     if value is None or (isinstance(value, str) and has_expression(value)):
         return True
@@ -197,18 +246,23 @@ def _nothing(placed: Placed) -> Iterator[Violation]:
 
 _RULES: Final[dict[str, Rule]] = {
     "DECISION": _decision,
+    "DO_WHILE": _do_while,
     "DYNAMIC": _dynamic,
+    "EXCLUSIVE_JOIN": _exclusive_join,
     "FORK_JOIN": _fork_join,
+    "FORK_JOIN_DYNAMIC": _fork_join_dynamic,
     "HTTP": _http,
     "HUMAN": _nothing,
     "JOIN": _nothing,
     "NOOP": _nothing,
     "SET_VARIABLE": _nothing,
     "SIMPLE": _nothing,
+    "START_WORKFLOW": _start_workflow,
     "SUB_WORKFLOW": _sub_workflow,
     "SWITCH": _switch,
     "TERMINATE": _terminate,
     "WAIT": _wait,
+    "YIELD": _wait,
 }
 
 SERVED_TASK_TYPES: Final = frozenset(_RULES)

@@ -68,6 +68,17 @@ def place(tasks: Sequence[WorkflowTask], *, path: str, depth: int) -> tuple[list
     return placed, violations
 
 
+def loops_around(found: Placed, placed: Sequence[Placed]) -> list[int]:
+    """Return the loops that a task is in, innermost first."""
+    loops: list[int] = []
+    container = found.container
+    while container is not None:
+        if placed[container].task.type == "DO_WHILE":
+            loops.append(container)
+        container = placed[container].container
+    return loops
+
+
 def _nested(found: Placed) -> Iterator[_List]:
     task, path = found.task, found.path
     lists = [(f"{path}.forkTasks[{number}]", branch) for number, branch in enumerate(task.fork_tasks)]

@@ -15,12 +15,13 @@ import msgspec
 from engine.definitions import WorkflowDef, WorkflowTask
 from engine.ids import RefName
 from engine.json_value import JsonValue
+from engine.place import without_pass
 from engine.validation.joins import join_violations
 from engine.validation.references import template_violations
 from engine.validation.task_definition import validate_task
 from engine.validation.task_types import SERVED_TASK_TYPES, type_violations
 from engine.validation.violations import Violation, member, minimum_violations, name_violations
-from engine.validation.walk import Placed, place
+from engine.validation.walk import Placed, loops_around, place
 
 
 def validate_workflow(
@@ -32,6 +33,23 @@ def validate_workflow(
     task.
     """
     return tuple(_definition(definition, path="", depth=0, known_task_types=known_task_types))
+
+
+def validate_branch(task: WorkflowTask) -> tuple[Violation, ...]:
+    """Return the rules that a branch of a dynamic fork breaks as a task, its expressions left aside."""
+    return tuple(_branch(task))
+
+
+def _branch(task: WorkflowTask) -> Iterator[Violation]:
+    found = Placed(index=0, task=task, path="task", depth=0, previous=None, container=None, following=None)
+    yield from name_violations("task.name", task.name, of="the name of a task")
+    yield from name_violations("task.taskReferenceName", task.task_reference_name, of="a reference name")
+    yield from minimum_violations("task.startDelay", task.start_delay, 0, of="startDelay")
+    yield from minimum_violations("task.retryCount", task.retry_count, 0, of="retryCount")
+    yield from type_violations(found, SERVED_TASK_TYPES)
+    if task.task_definition is not None:
+        yield from validate_task(task.task_definition, path="task.taskDefinition")
+    yield from _embedded(found, SERVED_TASK_TYPES)
 
 
 def _definition(
@@ -67,6 +85,7 @@ def _task(
     if first != found.index:
         message = f"reference names are unique in a workflow; {ref!r} is also the one of {placed[first].path}"
         yield Violation(path=ref_path, message=message, invalid_value=ref)
+    yield from _pass_violations(found, placed, by_ref)
     yield from minimum_violations(f"{path}.startDelay", task.start_delay, 0, of="startDelay")
     yield from minimum_violations(f"{path}.retryCount", task.retry_count, 0, of="retryCount")
     yield from type_violations(found, known_task_types)
@@ -75,6 +94,20 @@ def _task(
     if task.task_definition is not None:
         yield from validate_task(task.task_definition, path=f"{path}.taskDefinition")
     yield from _embedded(found, known_task_types)
+
+
+def _pass_violations(found: Placed, placed: Sequence[Placed], by_ref: Mapping[RefName, int]) -> Iterator[Violation]:
+    """Yield a violation if a task has the very name under which another runs in a pass of a loop."""
+    ref = found.task.task_reference_name
+    depth = len(loops_around(found, placed))
+    passes, stripped = 0, without_pass(ref)
+    while stripped is not None:
+        passes += 1
+        other = by_ref.get(stripped[0])
+        if other is not None and len(loops_around(placed[other], placed)) == depth + passes:
+            message = f"{ref!r} is what {stripped[0]!r} is called in pass {stripped[1]} of its loop: choose another"
+            yield Violation(path=f"{found.path}.taskReferenceName", message=message, invalid_value=ref)
+        stripped = without_pass(stripped[0])
 
 
 def _templates(task: WorkflowTask) -> Iterator[tuple[str, JsonValue]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from engine.ids import TaskId, TaskSeq, WorkflowId, parse_task_id, task_id
 from engine.json_value import JsonObject
 from engine.model import OpenTask, PendingTask, WorkflowState
+from engine.nodes import node_of
 from streams.dispatch.queues import PollQueues, QueuedTask
 from streams.partition.machine import PartitionMachine
 from streams.task_wire import render_task
@@ -66,5 +67,5 @@ def rendered_pending(machine: PartitionMachine, state: WorkflowState, seq: TaskS
     task = state.tasks.get(seq)
     if not isinstance(task, PendingTask) or task.due_at_ms:
         return None
-    node = machine.graph(state).node(task.spec.node)
+    node = node_of(machine.graph(state), state, task.spec)
     return render_task(state, task, node.task, machine.task_definition(state, task))

@@ -30,6 +30,7 @@ from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
 from engine.model import EndedTask, Task, WorkflowState
+from engine.nodes import node_of
 from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
@@ -210,7 +211,7 @@ class PartitionMachine:
         dynamic = task.spec.dynamic_definition_hash
         if dynamic is not None:
             return self._definitions.task_at(dynamic)
-        return self.graph(state).node(task.spec.node).task_definition
+        return node_of(self.graph(state), state, task.spec).task_definition
 
     def adopt(self, state: WorkflowState) -> None:
         """Hold an ended workflow again, from the history: somebody asks for an operation on it."""

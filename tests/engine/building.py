@@ -34,6 +34,11 @@ def fork(ref: str, *branches: Sequence[WorkflowTask], **fields: object) -> Workf
     return task(ref, "FORK_JOIN", fork_tasks=tuple(tuple(branch) for branch in branches), **fields)
 
 
+def loop(ref: str, condition: str | None, *body: WorkflowTask, **fields: object) -> WorkflowTask:
+    """Return a DO_WHILE over this body."""
+    return task(ref, "DO_WHILE", loop_condition=condition, loop_over=body, **fields)
+
+
 def join(ref: str, *awaited: str, **fields: object) -> WorkflowTask:
     """Return a JOIN that awaits these refs, all branches of its FORK if there are none."""
     return task(ref, "JOIN", join_on=tuple(RefName(name) for name in awaited), **fields)

@@ -15,7 +15,7 @@ from engine.decider import decide
 from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
-from engine.model import EndedTask, OpenTask, RunningTask, open_tasks
+from engine.model import OpenTask, PendingTask, RunningTask, open_tasks
 from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus, WorkflowStatus
@@ -28,6 +28,7 @@ WILD_STEPS_MAX: Final = 100
 CALM_STEPS_MAX: Final = 2_000
 """More than any workflow here needs; whoever gets there runs in a circle."""
 
+_SIGNALLED: Final = frozenset({"WAIT", "HUMAN", "YIELD"})
 _OUTCOMES: Final = (
     *(TaskStatus.COMPLETED,) * 9,
     *(TaskStatus.FAILED,) * 3,
@@ -103,13 +104,17 @@ class Driver:
         for task in open_tasks(scenario.state):
             if task.spec.seq in scenario.dispatched:
                 self._report(task, TaskStatus.COMPLETED)
-                if not isinstance(scenario.state.tasks[task.spec.seq], EndedTask):
+                if isinstance(scenario.state.tasks.get(task.spec.seq), PendingTask | RunningTask):
                     scenario.update(task.spec.ref)  # an asyncComplete request has its answer; somebody ends the task
                 return True
             if isinstance(task, RunningTask) and task.progress.child_id in self._children():
                 scenario.end_child(task.spec.ref, output={"n": 2, "way": "x"})
                 return True
-            if isinstance(task, RunningTask) and task.spec.type in {"WAIT", "HUMAN"} and not task.spec.wakes_at_ms:
+            if (
+                isinstance(task, RunningTask)
+                and task.spec.type in {"WAIT", "HUMAN", "YIELD"}
+                and not task.spec.wakes_at_ms
+            ):
                 scenario.update(None, output={"n": 3})
                 return True
         if not scenario.timers:
@@ -185,7 +190,9 @@ class Driver:
         return self.scenario.update(None, self._random.choice(_OUTCOMES))
 
     def _skip(self) -> Decision:
-        return self.scenario.skip(self._random.choice([*self._refs, RefName("nothing")]), output={"n": 5})
+        ref = self._random.choice([*self._refs, RefName("nothing")])
+        passes = self._random.choice(["", "", "__1", "__2", "__1__2"])
+        return self.scenario.skip(ref + passes, output={"n": 5})
 
     def _restart_newest(self) -> Decision:
         return self.scenario.restart(use_latest_definitions=True)

@@ -14,13 +14,24 @@ import msgspec
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
 from engine.json_value import JsonObject, JsonValue
 from engine.validation import validate_workflow
-from tests.engine.building import fork, join, switch, task, task_def, workflow
+from tests.engine.building import fork, join, loop, switch, task, task_def, workflow
 
 NESTING_MAX: Final = 4
 TASKS_MAX: Final = 60
 BRANCHES_MAX: Final = 8
 
 CHILD: Final = workflow(task("inside"), name="child", version=2)
+
+
+_BRANCHES: Final[tuple[JsonObject, ...]] = (
+    {},
+    {},
+    {"type": "HUMAN"},
+    {"type": "NOOP"},
+    {"type": "HTTP", "inputParameters": {"uri": "http://localhost/", "method": "GET"}},
+    {"type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "child"}},
+)
+"""What makes a branch of a dynamic fork one of a type."""
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +70,11 @@ class _Generator:
         return Generated(
             definition=definition,
             others=(CHILD, *definitions),
-            workflow_input={"way": random.choice("xyz"), "name": random.choice(["r1", "NOOP", "WAIT", "made_up"])},
+            workflow_input={
+                "way": random.choice("xyz"),
+                "name": random.choice(["r1", "NOOP", "WAIT", "made_up"]),
+                "list": [1, 2, 3],
+            },
         )
 
     def _ref(self) -> str:
@@ -77,7 +92,9 @@ class _Generator:
 
     def _some_task(self, depth: int) -> list[WorkflowTask]:
         random = self._random
-        nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision]
+        nested: list[Callable[[int], list[WorkflowTask]]] = [self._fork, self._switch, self._decision, self._loop]
+        if random.random() < 0.08:
+            return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
@@ -119,6 +136,38 @@ class _Generator:
         given = {"way": self._way()}
         return [task(ref, "DECISION", case_value_param="way", input_parameters=given, decision_cases=cases)]
 
+    def _loop(self, depth: int) -> list[WorkflowTask]:
+        random = self._random
+        ref = self._ref()
+        body = self._list(depth=depth) or [task(self._ref(), "NOOP")]
+        given: JsonObject = {"keepLastN": random.randint(1, 2)} if random.random() < 0.4 else {}
+        condition: str | None = f"$.{ref}.iteration < {random.randint(1, 3)}"
+        items: JsonValue = None
+        if random.random() < 0.3:
+            items = random.choice([[1, 2], [], "${workflow.input.list}", "${workflow.input.way}"])
+            condition = random.choice([None, condition, f"$.{ref}.loopItem != 2"])
+        return [loop(ref, condition, *body, items=items, input_parameters=given, **self._tolerance())]
+
+    def _dynamic_fork(self) -> list[WorkflowTask]:
+        random = self._random
+        kind = random.choice(["made_up", "r1"])
+        given: JsonObject = {"forkTaskName": kind, "forkTaskInputs": random.choice(["${workflow.input.list}", [], 7])}
+        fields = self._tolerance()
+        forked = task(self._ref(), "FORK_JOIN_DYNAMIC", input_parameters=given, **fields)
+        if random.random() < 0.5:
+            branch = {"name": kind, "optional": random.random() < 0.3, "permissive": random.random() < 0.2}
+            names = [f"d{len(self._refs)}_{number}" for number in range(random.randint(0, 4))]
+            tasks = [{**branch, "taskReferenceName": name, **random.choice(_BRANCHES)} for name in names]
+            forked = task(
+                self._ref(),
+                "FORK_JOIN_DYNAMIC",
+                dynamic_fork_tasks_param="tasks",
+                dynamic_fork_tasks_input_param_name="inputs",
+                input_parameters={"tasks": tasks, "inputs": {name: {"x": 1} for name in names[:2]}},
+                **fields,
+            )
+        return [forked, join(self._ref(), **self._tolerance())]
+
     # ---- what does not
 
     def _dynamic(self) -> WorkflowTask:
@@ -146,6 +195,9 @@ class _Generator:
     def _own(self) -> WorkflowTask:
         """Return a task that the engine does at once."""
         random = self._random
+        if random.random() < 0.1:
+            request = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
+            return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
         if kind == "TERMINATE":
             status = random.choice(["COMPLETED", "FAILED", "TERMINATED"])

@@ -17,6 +17,8 @@ from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, Wo
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
 
+_WAIT_FOR_OTHERS = {"JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"}
+
 
 def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[Event, ...]) -> list[str]:
     """Return everything that is wrong after a decision."""
@@ -44,14 +46,11 @@ def _open(state: WorkflowState) -> list[OpenTask]:
 
 
 def _counts(state: WorkflowState) -> Iterator[str]:
-    latest: dict[RefName, TaskSeq] = {}
-    for seq, task in sorted(state.tasks.items()):
-        if task.spec.seq != seq:
-            yield f"task {seq} says that it is {task.spec.seq}"
-        latest[task.spec.ref] = seq
-    if dict(state.latest) != latest:
-        yield f"latest is {dict(state.latest)}, counted {latest}"
+    yield from _names(state)
     still_open = _open(state)
+    loops = {task.spec.seq for task in still_open if task.spec.repeats}
+    if set(state.loops) != loops:
+        yield f"loops are {dict(state.loops)}, counted {loops}"
     if state.open_count != len(still_open):
         yield f"open_count is {state.open_count}, counted {len(still_open)}"
     scopes = dict.fromkeys(state.scopes, 0)
@@ -69,6 +68,24 @@ def _counts(state: WorkflowState) -> Iterator[str]:
         for ref in refs:
             if seq not in state.awaited.get(ref, ()):
                 yield f"JOIN {seq} misses {ref}, but awaited does not say so"
+
+
+def _names(state: WorkflowState) -> Iterator[str]:
+    latest: dict[RefName, TaskSeq] = {}
+    newest: dict[RefName, TaskSeq] = {}
+    for seq, task in sorted(state.tasks.items()):
+        if task.spec.seq != seq:
+            yield f"task {seq} says that it is {task.spec.seq}"
+        latest[task.spec.ref] = seq
+        if task.spec.ref != task.spec.node and task.spec.scope:
+            newest[task.spec.node] = seq
+    if dict(state.latest) != latest:
+        yield f"latest is {dict(state.latest)}, counted {latest}"
+    dropped = any(scope.kept for scope in state.scopes.values())
+    if {ref: newest[ref] for ref in state.newest} != dict(state.newest) or (
+        not dropped and len(newest) > len(state.newest)
+    ):
+        yield f"newest is {dict(state.newest)}, counted {newest}"
 
 
 def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
@@ -98,7 +115,7 @@ def _ends(state: WorkflowState) -> Iterator[str]:
     if state.status is WorkflowStatus.RUNNING:
         if state.held:
             yield f"{state.held} are held though the workflow runs"
-        if all(task.spec.type == "JOIN" for task in still_open):
+        if all(task.spec.type in _WAIT_FOR_OTHERS for task in still_open) and not any(state.loops.values()):
             yield "the workflow runs, but nothing is open that somebody can end"
 
 
@@ -111,6 +128,8 @@ def _effects(scenario: Scenario) -> Iterator[str]:
         if effect.seq == WORKFLOW_TIMER and is_timer:
             continue
         task = state.tasks.get(effect.seq)
+        if task is None and effect.seq <= state.last_seq and isinstance(effect, RetractTask | DisarmTimer):
+            continue  # its loop has forgotten that pass
         if task is None:
             yield f"{effect} names an attempt that does not exist"
         elif isinstance(effect, ArmTimer | DispatchTask) and isinstance(task, EndedTask):
@@ -171,6 +190,8 @@ def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
     for event in events:
         if not isinstance(event, TaskEnded) or event.status is not TaskStatus.COMPLETED or event.seq not in state.tasks:
             continue
+        if state.tasks[event.seq].spec.type == "EXCLUSIVE_JOIN":
+            continue
         for ref in state.tasks[event.seq].spec.join_on:
             awaited = state.task(ref)
             if awaited is not None and not isinstance(awaited, EndedTask):
@@ -184,24 +205,31 @@ def _left_out(scenario: Scenario) -> Iterator[str]:
         return
     if any(task.spec.type == "TERMINATE" and _has_run(task) for task in state.tasks.values()):
         return
-    waiting = [scenario.definition.tasks]
+    waiting = [(scenario.definition.tasks, "")]
     while waiting:
-        for found in waiting.pop():
-            task = state.task(found.task_reference_name)
+        tasks, passes = waiting.pop()
+        for found in tasks:
+            task = state.task(RefName(found.task_reference_name + passes))
             if task is None:
-                yield f"the workflow is COMPLETED without {found.task_reference_name}"
+                yield f"the workflow is COMPLETED without {found.task_reference_name}{passes}"
             elif _has_run(task):
-                waiting.extend(_entered(found, task))
+                inside = passes
+                if task.spec.repeats:  # the last pass stands for all
+                    last = state.scopes[task.spec.ref].iteration
+                    inside = f"{passes}__{last}"
+                    if not last or task.status is not TaskStatus.COMPLETED:  # type: ignore[union-attr]  # it has ended
+                        continue
+                waiting.extend((inner, inside) for inner in _entered(found, task))
 
 
 def _entered(found: WorkflowTask, task: Task) -> list[tuple[WorkflowTask, ...]]:
-    """Return the lists inside a task that has run: all branches, or the case that was chosen."""
+    """Return the lists inside a task that has run: all branches, the body, or the case that was chosen."""
     output = task.progress.output
     if found.type == "SWITCH" and "selectedCase" in output:
         return [found.decision_cases.get(output["selectedCase"], found.default_case)]
     if found.type == "DECISION" and "caseOutput" in output:
         return [found.decision_cases.get(output["caseOutput"][0]) or found.default_case]
-    return list(found.fork_tasks)
+    return [*found.fork_tasks, found.loop_over]
 
 
 def _has_run(task: Task) -> bool:

@@ -31,7 +31,7 @@ from engine.outward import effects_of
 from engine.rejections import Accepted, Decision
 from engine.status import TaskStatus
 from engine.testing import Shelf
-from tests.engine.building import fork, join, task, task_def, workflow
+from tests.engine.building import fork, join, loop, task, task_def, workflow
 
 SMALL, LARGE = 20, 2_000
 WF = WorkflowId("wf")
@@ -49,6 +49,21 @@ def _fork(size: int) -> tuple[WorkflowDef, Sequence[TaskDef]]:
     """As many branches of two tasks, and a JOIN."""
     branches = [[task(f"t{n}", name="t"), task(f"u{n}", name="u")] for n in range(size)]
     return workflow(fork("f", *branches), join("j"), task("after")), [task_def("t"), task_def("u")]
+
+
+def _loop(size: int) -> tuple[WorkflowDef, Sequence[TaskDef]]:
+    """As many passes of a body of two tasks, each with an input from the pass before and the loop."""
+    given = {"x": "${u.output.n}", "pass": "${l.output.iteration}"}
+    body = [task("t", input_parameters=given), task("u")]
+    return workflow(loop("l", f"$.l.iteration < {size} && $.u.n == 1", *body)), [task_def("t"), task_def("u")]
+
+
+def _nested_loop(size: int) -> tuple[WorkflowDef, Sequence[TaskDef]]:
+    """Loops in one another, three deep, the innermost of two passes, that forget what is older than a pass."""
+    innermost = loop("k", "$.k.iteration < 2", task("t"))
+    inner = loop("m", "$.m.iteration < 2", innermost)
+    given = {"keepLastN": 1}
+    return workflow(loop("l", f"$.l.iteration < {size}", inner, input_parameters=given)), [task_def("t")]
 
 
 class _Run:
@@ -157,6 +172,52 @@ def test_start_of_a_sequence_and_end_of_a_join_grow_no_faster_than_the_workflow(
         return _instructions(lambda: run.decision(_report(run, f"u{size - 1}")))
 
     assert last_branch(1_000) <= 10 * last_branch(100)
+
+
+def _report_next(run: _Run) -> Command:
+    """Return the report of the newest task, which is a worker's."""
+    assert run.state is not None
+    attempt = task_id(WF, run.state.last_seq)
+    return ReportTaskResult(workflow_instance_id=WF, task_id=attempt, status=TaskStatus.COMPLETED, output_data={"n": 1})
+
+
+@pytest.mark.parametrize(("make", "reports_per_pass"), [(_loop, 2), (_nested_loop, 4)])
+def test_pass_of_a_loop_costs_the_same_however_many_have_been(make: Make, reports_per_pass: int) -> None:
+    """Each report of a late pass costs what it costs in an early one, the one that ends the pass too."""
+    run = _Run(*make(LARGE))
+    costs: list[list[int]] = []
+    for number in range(LARGE // 2 + 1):
+        costs.append([])
+        for _ in range(reports_per_pass):
+            command = _report_next(run)
+            if number in {9, LARGE // 2}:
+                costs[-1].append(_instructions(lambda command=command: run.decision(command)))  # type: ignore[misc]
+            run.when(command)
+    assert costs[-1] == costs[9]
+
+
+def test_loop_that_keeps_its_last_pass_stays_small_for_ten_thousand_passes() -> None:
+    """Three loops in one another: the state after 10,000 passes is no larger than after ten, packed too."""
+    run = _Run(*_nested_loop(2_500))
+    sizes = []
+    while run.state is not None and not run.state.is_terminal:
+        run.when(_report_next(run))
+        sizes.append(len(run.state.tasks) + len(run.state.scopes) + len(run.state.latest) + len(run.state.awaited))
+    assert len(sizes) == 10_000
+    assert max(sizes) == max(sizes[:20])
+
+
+def test_end_of_a_long_loop_grows_no_faster_than_the_loop() -> None:
+    """The outputs of all passes are put together once."""
+
+    def last_report(size: int) -> int:
+        run = _Run(*_loop(size))
+        for _ in range(2 * size - 1):
+            run.when(_report_next(run))
+        command = _report_next(run)
+        return _instructions(lambda: run.decision(command))
+
+    assert last_report(1_000) <= 10 * last_report(100)
 
 
 def test_counting_sees_work_that_grows() -> None:

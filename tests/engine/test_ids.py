@@ -6,13 +6,11 @@ import pytest
 
 from engine.ids import (
     WORKFLOW_ID_CHARS_MAX,
-    RefName,
     TaskSeq,
     WorkflowId,
     child_workflow_id,
     derived_workflow_id,
     is_workflow_id,
-    iteration_ref,
     parse_task_id,
     task_id,
 )
@@ -56,8 +54,3 @@ def test_derived_id_depends_on_nothing_but_its_seed() -> None:
 def test_workflow_id_is_short_and_plain(text: str, expected: bool) -> None:  # noqa: FBT001
     """What goes into keys, file names and URLs has no surprises in it."""
     assert is_workflow_id(text) is expected
-
-
-def test_iteration_ref_is_plain_outside_of_loops() -> None:
-    """Pass 0 means that there is no loop."""
-    assert (iteration_ref(RefName("a"), 0), iteration_ref(RefName("a"), 2)) == ("a", "a__2")

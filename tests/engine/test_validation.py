@@ -93,13 +93,64 @@ def expecting(
         expecting(
             "tasks[0].loopOver[0].taskReferenceName",
             "unique",
-            simple("loop", type="DO_WHILE", loopOver=[simple("loop")]),
-            also=("tasks[0].type",),
+            simple("loop", type="DO_WHILE", loopCondition="false", loopOver=[simple("loop")]),
         ),
         expecting(
             "tasks[0].type",
-            "the task type DO_WHILE is not served yet; served are DECISION",
-            simple("loop", type="DO_WHILE"),
+            "the task type EVENT is not served yet; served are DECISION",
+            simple("event", type="EVENT"),
+        ),
+        expecting("tasks[0].loopOver", "at least one task", simple("l", type="DO_WHILE", loopCondition="false")),
+        expecting(
+            "tasks[0].loopCondition",
+            "needs loopCondition, or items",
+            simple("l", type="DO_WHILE", loopOver=[simple("a")]),
+        ),
+        expecting(
+            "tasks[0].inputParameters.keepLastN",
+            "number from 1 on",
+            simple("l", type="DO_WHILE", items=[1], loopOver=[simple("a")], inputParameters={"keepLastN": 0}),
+        ),
+        expecting(
+            "tasks[1].taskReferenceName",
+            "what 'a' is called in pass 2",
+            simple("l", type="DO_WHILE", items=[1], loopOver=[simple("a")]),
+            simple("a__2"),
+        ),
+        expecting(
+            "tasks[1].joinOn[0]",
+            "once per pass of a loop",
+            simple("l", type="DO_WHILE", items=[1], loopOver=[simple("a")]),
+            simple("j", type="JOIN", joinOn=["a"]),
+        ),
+        expecting(
+            "tasks[0].dynamicForkTasksParam",
+            "a FORK_JOIN_DYNAMIC needs",
+            simple("f", type="FORK_JOIN_DYNAMIC"),
+            simple("j", type="JOIN"),
+        ),
+        expecting(
+            "tasks[0].dynamicForkTasksInputParamName",
+            "beside it",
+            simple("f", type="FORK_JOIN_DYNAMIC", dynamicForkTasksParam="tasks"),
+            simple("j", type="JOIN"),
+        ),
+        expecting(
+            "tasks[0]",
+            "FORK_JOIN_DYNAMIC should be followed by a JOIN",
+            simple("f", type="FORK_JOIN_DYNAMIC", dynamicForkJoinTasksParam="all"),
+        ),
+        expecting("tasks[0].inputParameters.startWorkflow", "a start request", simple("s", type="START_WORKFLOW")),
+        expecting(
+            "tasks[0].inputParameters.startWorkflow.name",
+            "the name of a workflow",
+            simple("s", type="START_WORKFLOW", inputParameters={"startWorkflow": {}}),
+        ),
+        expecting("tasks[0].joinOn", "needs joinOn", simple("e", type="EXCLUSIVE_JOIN")),
+        expecting(
+            "tasks[0].defaultExclusiveJoinTask[0]",
+            "no reference name 'x'",
+            simple("e", type="EXCLUSIVE_JOIN", defaultExclusiveJoinTask=["x"]),
         ),
         expecting("tasks[0].type", "INLINE is not served yet", simple("a", type="INLINE")),
         expecting(

@@ -42,7 +42,7 @@ def test_example_is_valid_and_runs_to_its_end(name: str) -> None:
     blocks = _blocks(TYPES[name])
     workflows = [msgspec.convert(block, WorkflowDef) for block in blocks if "tasks" in block]
     tasks = [msgspec.convert(block, TaskDef) for block in blocks if "tasks" not in block]
-    example = workflows.pop() if name == "SUB_WORKFLOW" else workflows[0]
+    example = workflows.pop() if name in {"SUB_WORKFLOW", "START_WORKFLOW"} else workflows[0]
     assert name in {task.type for task in all_tasks(example.tasks)}
     assert [*validate_workflow(example), *(found for task in tasks for found in validate_task(task))] == []
 
