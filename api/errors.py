@@ -53,6 +53,9 @@ STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {
     "HISTORY_UNAVAILABLE": 503,
     "NOT_OWNER": 503,
     "FENCED": 503,
+    "OWNERSHIP_LOST": 503,
+    "POLLED_ELSEWHERE": 503,
+    "SCRIPTS_UNAVAILABLE": 503,
 }
 """By the error's code; what is not here is a defect or a broken installation, hence 500."""
 

@@ -11,7 +11,8 @@
     ├── LogCorrupt          the partition's chain of records is broken
     ├── StoreLocked         another process uses the data directory
     ├── StoreFull           the disk is full
-    └── HistoryUnavailable  the history store cannot answer
+    ├── HistoryUnavailable  the history store cannot answer
+    └── ScriptsUnavailable  no script can be run now
 
 Holds the classes only. Must not hold handling: each caller decides by `retriable`. Keeps one class per situation that
 somebody handles differently.
@@ -97,3 +98,10 @@ class HistoryUnavailable(StreamsError):
 
     retriable = True
     code = "HISTORY_UNAVAILABLE"
+
+
+class ScriptsUnavailable(StreamsError):
+    """No script can be run now. Ask again later; if too many are waiting, give the node more script processes."""
+
+    retriable = True
+    code = "SCRIPTS_UNAVAILABLE"
