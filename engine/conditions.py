@@ -62,4 +62,5 @@ def _may_see_passes(source: str, loop: RefName) -> bool:
     name = re.escape(loop)
     known = re.compile(rf"\$(?:\.{name}|\[(['\"]){name}\1\])(?:\.|\[['\"])(?:iteration|loopItem|loopIndex)\b")
     rest = known.sub("", source)
-    return loop in rest or "\\" in rest or re.search(r"\$(?!\.[A-Za-z_]|\[['\"])", rest) is not None
+    is_named = re.search(rf"(?<![\w$]){name}(?![\w$])", rest) is not None
+    return is_named or "\\" in rest or re.search(r"\$(?!\.[A-Za-z_]|\[['\"])", rest) is not None

@@ -94,7 +94,8 @@ def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
     child_id = task.progress.child_id
     if task.spec.dispatch == TO_CHILD and child_id is not None:
         return (*timer, SendCommand(command=_child_start(state, task, child_id)))
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
+    is_out = _is_out(task, state) and not task.spec.repeats  # a loop is told of when it asks
+    return (*timer, DispatchTask(seq=event.seq)) if is_out else timer
 
 
 def _lease_extended(state: WorkflowState, event: LeaseExtended) -> Effects:
@@ -114,12 +115,8 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
 def _workflow_resumed(state: WorkflowState, event: WorkflowResumed) -> Effects:
     if state.is_terminal:
         return ()
-    effects = [*_workflow_timer(state)]
-    for task in open_tasks(state):
-        effects.extend(_timer(task))
-        if task.spec.repeats and _is_out(task, state):  # what a script said meanwhile was not heard
-            effects.append(DispatchTask(seq=task.spec.seq))
-    return tuple(effects)
+    timers = (timer for task in open_tasks(state) for timer in _timer(task))
+    return (*_workflow_timer(state), *timers)
 
 
 def _condition_asked(state: WorkflowState, event: ConditionAsked) -> Effects:

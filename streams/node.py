@@ -38,6 +38,8 @@ from streams.ports import LogRecord
 from streams.registry import Registry
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
+from streams.script_tasks import BuiltInScripts
+from streams.scripts.pool import ScriptPool
 from streams.service import Definitions, History, TaskPolls, Workflows
 from streams.settings import NodeSettings
 from streams.topics import engine_topics
@@ -93,12 +95,16 @@ class RunningNode:
         )
         self._http = HttpWorker(policy=policy)
         self._requests = BuiltInRequests(self._http, self._commands)
+        self._scripts = BuiltInScripts(
+            ScriptPool, self._commands, graph_of=lambda state: self._graphs.of(state.started)
+        )
         self._outward = NodeOutward(
             log=backend.log,
             commands=self._commands,
             replies=self._replies,
             desk=backend.make_desk(self._queues, self._machine_of),
             requests=self._requests,
+            scripts=self._scripts,
             announce=backend.durable_queues,
             on_ended=self._ended,
         )
@@ -167,6 +173,7 @@ class RunningNode:
             group.create_task(self._commands.run(), name="commands")
             group.create_task(self._owned.run(), name="partitions")
             group.create_task(self._requests.run(), name="requests")
+            group.create_task(self._scripts.run(), name="scripts")
             group.create_task(self._evict(), name="evictions")
             group.create_task(self._history.run(), name="history")
             group.create_task(self._work(), name="work")

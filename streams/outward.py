@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from engine.commands import Command, tag_of, workflow_of
-from engine.dispatch import TO_HTTP, TO_WORKER
+from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.ids import TaskId, task_id
 from engine.json_value import JsonObject
 from engine.model import OpenTask, PendingTask, WorkflowState
@@ -49,6 +49,14 @@ class Requests(Protocol):
         ...
 
 
+class ScriptTasks(Protocol):
+    """The built-in worker for scripts."""
+
+    def begin(self, state: WorkflowState, task: OpenTask) -> None:
+        """Run the script that a task waits for; the result comes back as a command. Beginning twice does it once."""
+        ...
+
+
 class NodeOutward:
     """The receiver of all outboxes of this process."""
 
@@ -60,6 +68,7 @@ class NodeOutward:
         replies: Replies,
         desk: TaskDesk,
         requests: Requests,
+        scripts: ScriptTasks,
         announce: bool,
         on_ended: Callable[[WorkflowState], None],
     ) -> None:
@@ -69,6 +78,7 @@ class NodeOutward:
         self._replies = replies
         self._desk = desk
         self._requests = requests
+        self._scripts = scripts
         self._announce = announce
         self._on_ended = on_ended
 
@@ -77,6 +87,8 @@ class NodeOutward:
         for state, task in outbox.dispatches:
             if task.spec.dispatch == TO_HTTP:
                 self._requests.begin(task_id(state.workflow_id, task.spec.seq), task)
+            elif task.spec.dispatch == TO_SCRIPT:
+                self._scripts.begin(state, task)
         offered = _offered(outbox)
         handed_out = self._desk.offer(offered) if offered else None
         for attempt in outbox.retracts:

@@ -9,6 +9,7 @@ import asyncio
 from typing import Final, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from engine.commands import ReportTaskResult
 from engine.ids import TaskId, WorkflowId
@@ -82,7 +83,7 @@ class BuiltInRequests:
         while True:
             attempt, task_input = await self._waiting.get()
             try:
-                await self._report(await self._result(attempt, task_input))
+                await report(self._commands, await self._result(attempt, task_input))
             finally:
                 self._under_way.discard(attempt)
 
@@ -91,9 +92,9 @@ class BuiltInRequests:
             result = await self._worker.run(task_input, attempt_id=attempt)
         except Exception as error:  # noqa: BLE001 - one request must not end the node, nor leave its task open for ever
             _log.exception("request_broke", task_id=attempt)
-            return _failed(attempt, f"the request could not be made: {type(error).__name__}: {error}")
+            return failed(attempt, f"the request could not be made: {type(error).__name__}: {error}")
         return ReportTaskResult(
-            workflow_instance_id=_workflow_of(attempt),
+            workflow_instance_id=workflow_of_attempt(attempt),
             task_id=attempt,
             status=result.status,
             output_data=result.output,
@@ -101,25 +102,29 @@ class BuiltInRequests:
             worker_id=ENGINE_WORKER,
         )
 
-    async def _report(self, command: ReportTaskResult) -> None:
-        """Append a result, however long the log is away. One that the log does not take ends its task all the same."""
-        while True:
-            try:
-                await self._commands.append(command)
-            except StreamsError as error:
-                if not error.retriable:
-                    _log.warning("request_result_refused", task_id=command.task_id, reason=str(error))
-                    command = _failed(command.task_id, f"the result of the request cannot be stored: {error}")
-                else:
-                    await asyncio.sleep(REPORT_AGAIN_AFTER_S)
+
+async def report(commands: CommandOutlet, command: ReportTaskResult) -> None:
+    """Append a result, however long the log is away. One that the log does not take ends its task all the same."""
+    while True:
+        try:
+            await commands.append(command)
+        except StreamsError as error:
+            if not error.retriable:
+                _log.warning("result_refused", task_id=command.task_id, reason=str(error))
+                why = f"the result cannot be stored: {error}"
+                # Which pass of a loop it is about must still be said.
+                about = {key: value for key, value in (command.output_data or {}).items() if key == "iteration"}
+                command = replace(failed(command.task_id, why), output_data=about)
             else:
-                return
+                await asyncio.sleep(REPORT_AGAIN_AFTER_S)
+        else:
+            return
 
 
-def _failed(attempt: TaskId, reason: str) -> ReportTaskResult:
-    """Return the report of a request for which another attempt would come to the same."""
+def failed(attempt: TaskId, reason: str) -> ReportTaskResult:
+    """Return the report of a task for which another attempt would come to the same."""
     return ReportTaskResult(
-        workflow_instance_id=_workflow_of(attempt),
+        workflow_instance_id=workflow_of_attempt(attempt),
         task_id=attempt,
         status=TaskStatus.FAILED_WITH_TERMINAL_ERROR,
         reason_for_incompletion=reason[:REASON_CHARS_MAX],
@@ -127,5 +132,6 @@ def _failed(attempt: TaskId, reason: str) -> ReportTaskResult:
     )
 
 
-def _workflow_of(attempt: TaskId) -> WorkflowId:
+def workflow_of_attempt(attempt: TaskId) -> WorkflowId:
+    """Return the workflow that an attempt's id names."""
     return WorkflowId(attempt.rpartition("~")[0])

@@ -8,7 +8,7 @@ from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWo
 from engine.context import DecideContext
 from engine.draft import Draft
 from engine.ending import end_workflow, follow_held
-from engine.events import TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
+from engine.events import ConditionAsked, TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
@@ -44,6 +44,9 @@ def resume_workflow(state: WorkflowState, command: ResumeWorkflow, context: Deci
     draft = Draft(state, context, graphs.of(state.started))
     held = state.held
     draft.emit(WorkflowResumed(at_ms=context.now_ms))
+    for seq, asked in sorted(state.loops.items()):
+        if asked:  # what a script said during the pause was not heard
+            draft.emit(ConditionAsked(at_ms=context.now_ms, seq=seq, iteration=asked))
     for seq in held:
         if not draft.state.is_terminal:
             follow_held(draft, seq)

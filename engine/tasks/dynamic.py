@@ -14,12 +14,26 @@ from engine.graph import Node
 from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.status import WorkflowStatus
-from engine.tasks import http, human, noop, set_variable, start_workflow, sub_workflow, wait
+from engine.tasks import (
+    http,
+    human,
+    inline,
+    json_jq_transform,
+    lambda_,
+    noop,
+    set_variable,
+    start_workflow,
+    sub_workflow,
+    wait,
+)
 from engine.tasks.simple import schedule_worker_task
 
 BUILT_IN: Final = {
     "HTTP": http.schedule,
     "HUMAN": human.schedule,
+    "INLINE": inline.schedule,
+    "JSON_JQ_TRANSFORM": json_jq_transform.schedule,
+    "LAMBDA": lambda_.schedule,
     "NOOP": noop.schedule,
     "SET_VARIABLE": set_variable.schedule,
     "START_WORKFLOW": start_workflow.schedule,

@@ -23,7 +23,10 @@ from engine.tasks import (
     fork_join_dynamic,
     http,
     human,
+    inline,
     join,
+    json_jq_transform,
+    lambda_,
     noop,
     set_variable,
     simple,
@@ -55,7 +58,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 WORKER: Final = Behaviour(schedule=simple.schedule, on_update=simple.on_update)
 
 TASK_TYPES: Final[dict[str, Behaviour]] = {
-    "DECISION": Behaviour(schedule=decision.schedule, leads_to=decision.leads_to),
+    "DECISION": Behaviour(
+        schedule=decision.schedule, on_update=decision.on_update, of_podium=True, leads_to=decision.leads_to
+    ),
     "DO_WHILE": Behaviour(schedule=do_while.schedule, on_update=do_while.on_update, of_podium=True),
     "DYNAMIC": Behaviour(schedule=dynamic.schedule, on_update=simple.on_update),
     "EXCLUSIVE_JOIN": Behaviour(schedule=exclusive_join.schedule),
@@ -65,13 +70,16 @@ TASK_TYPES: Final[dict[str, Behaviour]] = {
     ),
     "HTTP": Behaviour(schedule=http.schedule, on_update=http.on_update),
     "HUMAN": Behaviour(schedule=human.schedule, on_update=wait.on_update),
+    "INLINE": Behaviour(schedule=inline.schedule, on_update=inline.on_update),
     "JOIN": Behaviour(schedule=join.schedule),
+    "JSON_JQ_TRANSFORM": Behaviour(schedule=json_jq_transform.schedule, on_update=json_jq_transform.on_update),
+    "LAMBDA": Behaviour(schedule=lambda_.schedule, on_update=lambda_.on_update),
     "NOOP": Behaviour(schedule=noop.schedule),
     "SET_VARIABLE": Behaviour(schedule=set_variable.schedule),
     "SIMPLE": WORKER,
     "START_WORKFLOW": Behaviour(schedule=start_workflow.schedule),
     "SUB_WORKFLOW": Behaviour(schedule=sub_workflow.schedule, on_update=wait.on_update),
-    "SWITCH": Behaviour(schedule=switch.schedule, leads_to=switch.leads_to),
+    "SWITCH": Behaviour(schedule=switch.schedule, on_update=switch.on_update, of_podium=True, leads_to=switch.leads_to),
     "TERMINATE": Behaviour(schedule=terminate.schedule, leads_to=terminate.leads_to),
     "WAIT": Behaviour(schedule=wait.schedule, on_update=wait.on_update),
     "YIELD": Behaviour(schedule=yield_.schedule, on_update=wait.on_update),

@@ -1,11 +1,12 @@
 """SWITCH: takes the case that its expression names, else the default.
 
-`value-param` names an input key; `javascript` evaluates an expression over the input (`$`). A case that is there with
-an empty list means: do nothing. Source: Conductor's `SwitchTaskMapper`.
+`value-param` names an input key; `javascript` evaluates an expression over the input (`$`), at once if it is simple,
+else by a script. A case that is there with an empty list means: do nothing. Source: Conductor's `SwitchTaskMapper`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from engine.commands import ReportTaskResult
 from engine.definitions import WorkflowTask
 from engine.draft import Attempt, Draft
 from engine.ending import fail, succeed
@@ -15,8 +16,9 @@ from engine.graph import Node
 from engine.ids import RefName
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
-from engine.model import Task
+from engine.model import OpenTask, Task
 from engine.scheduling import schedule_task
+from engine.scripts import EVALUATORS, schedule_script
 from engine.status import TaskStatus
 
 
@@ -26,11 +28,18 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     given = task_input(draft, task, None)
     try:
         case = selected_case(task, given)
+    except NotSimple:
+        schedule_script(draft, node, attempt, given)
+        return
     except ExpressionError as error:
         refuse(draft, node, attempt, given, str(error))
         return
-    output = {"evaluationResult": [case], "selectedCase": case}
-    end(draft, node, attempt, given=given, case=case, branch=_branch(task, case), output=output)
+    end(draft, node, attempt, given=given, case=case, branch=_branch(task, case), output=_output(case))
+
+
+def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:
+    """Take a script's answer: end the SWITCH with the case that it names."""
+    take_answer(draft, task, result, _output)
 
 
 def leads_to(node: Node, task: Task) -> Sequence[RefName]:
@@ -43,12 +52,13 @@ def selected_case(task: WorkflowTask, given: JsonObject) -> str:
     """Return the case key: the value of the expression as text (null is `null`).
 
     Raises:
+        NotSimple: a script has to evaluate it.
         ExpressionError: the expression cannot be evaluated, or the evaluator is unknown.
     """
     expression = task.expression or ""
     if task.evaluator_type == "value-param":
         return case_of(given.get(expression))
-    if task.evaluator_type in {"javascript", "graaljs"}:
+    if task.evaluator_type in EVALUATORS:
         return case_of(evaluated(expression, given))
     message = f"evaluatorType of {task.task_reference_name} is {task.evaluator_type!r}; known: value-param, javascript"
     raise ExpressionError(message)
@@ -58,13 +68,28 @@ def evaluated(expression: str, given: JsonObject) -> JsonValue:
     """Return the value of an expression over a task's input.
 
     Raises:
+        NotSimple: a script has to evaluate it.
         ExpressionError: it cannot be evaluated; says why.
     """
     try:
         return evaluate(expression, given)
-    except (NotSimple, EvaluationFailed) as error:
+    except EvaluationFailed as error:
         message = f"the expression {expression!r} cannot be evaluated: {error}"
         raise ExpressionError(message) from error
+
+
+def take_answer(draft: Draft, task: OpenTask, result: ReportTaskResult, output_of: Callable[[str], JsonObject]) -> None:
+    """End a task with the case that a script has named, or as FAILED if it could not. No retry follows."""
+    seq = task.spec.seq
+    if result.status is not TaskStatus.COMPLETED:
+        fail(draft, seq, TaskStatus.FAILED, f"the expression cannot be evaluated: {result.reason_for_incompletion}")
+        return
+    try:
+        case = case_of((result.output_data or {}).get("result"))
+    except ExpressionError as error:
+        fail(draft, seq, TaskStatus.FAILED, str(error))
+    else:
+        succeed(draft, seq, output_of(case))
 
 
 def case_of(value: JsonValue) -> str:
@@ -108,6 +133,10 @@ def refuse(draft: Draft, node: Node, attempt: Attempt, given: JsonObject, reason
     """End the task unsuccessfully because of its expression. No retry follows: it would only fail again."""
     seq = schedule_task(draft, node, attempt, task_input=given)
     fail(draft, seq, TaskStatus.FAILED, reason)
+
+
+def _output(case: str) -> JsonObject:
+    return {"evaluationResult": [case], "selectedCase": case}
 
 
 def _branch(task: WorkflowTask, case: str) -> Sequence[WorkflowTask]:

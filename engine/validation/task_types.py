@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 from engine.durations import parse_duration_ms, parse_until_ms
 from engine.expressions.references import has_expression
-from engine.expressions.simple import NotSimple, check
 from engine.json_value import JsonValue
+from engine.scripts import EXPRESSION, QUERY_EXPRESSION, SCRIPT_EXPRESSION
 from engine.validation.violations import Violation
 from engine.validation.walk import Placed
 
@@ -31,11 +31,8 @@ _NOT_SERVED_TYPES: Final = frozenset(
         "GENERATE_PDF",
         "GENERATE_VIDEO",
         "GET_AGENT_CARD",
-        "INLINE",
         "JDBC",
-        "JSON_JQ_TRANSFORM",
         "KAFKA_PUBLISH",
-        "LAMBDA",
         "LIST_MCP_TOOLS",
         "LLM_CHAT_COMPLETE",
         "LLM_GENERATE_EMBEDDINGS",
@@ -71,8 +68,6 @@ def _decision(placed: Placed) -> Iterator[Violation]:
     task = placed.task
     if not (task.case_value_param or "").strip() and not (task.case_expression or "").strip():
         yield _missing(placed, "caseValueParam", "a DECISION needs caseValueParam or caseExpression")
-    if (task.case_expression or "").strip():
-        yield from _script(f"{placed.path}.caseExpression", task.case_expression or "")
     if not task.decision_cases:
         yield _missing(placed, "decisionCases", "a DECISION needs at least one of decisionCases")
 
@@ -85,8 +80,6 @@ def _switch(placed: Placed) -> Iterator[Violation]:
         yield Violation(path=f"{placed.path}.evaluatorType", message=message, invalid_value=task.evaluator_type)
     if not expression.strip():
         yield _missing(placed, "expression", "a SWITCH needs an expression")
-    elif evaluator in _SCRIPT_EVALUATORS:
-        yield from _script(f"{placed.path}.expression", expression)
     if not task.decision_cases:
         yield _missing(placed, "decisionCases", "a SWITCH needs at least one of decisionCases")
 
@@ -97,8 +90,6 @@ def _do_while(placed: Placed) -> Iterator[Violation]:
         yield _missing(placed, "loopOver", "a DO_WHILE needs at least one task in loopOver")
     if not (task.loop_condition or "").strip() and task.items is None and "_items" not in task.input_parameters:
         yield _missing(placed, "loopCondition", "a DO_WHILE needs loopCondition, or items to go through")
-    if (task.loop_condition or "").strip():
-        yield from _script(f"{placed.path}.loopCondition", task.loop_condition or "")
     keep = task.input_parameters.get("keepLastN")
     if keep is not None and not has_expression(keep) and not _is_count(keep):
         message = f"keepLastN should be a number from 1 on and is {keep!r}"
@@ -155,6 +146,34 @@ def _http(placed: Placed) -> Iterator[Violation]:
     if not any(inputs.get(key) for key in ("http_request", "uri", "method")):
         message = "an HTTP task needs http_request, or uri and method, in its inputParameters"
         yield _missing(placed, "inputParameters.http_request", message)
+
+
+def _inline(placed: Placed) -> Iterator[Violation]:
+    evaluator = placed.task.input_parameters.get("evaluatorType")
+    known = _SCRIPT_EVALUATORS | {"value-param"}
+    if evaluator is not None and not has_expression(evaluator) and evaluator not in known:
+        message = f"evaluatorType of an INLINE should be javascript or value-param and is {evaluator!r}"
+        yield Violation(path=f"{placed.path}.inputParameters.evaluatorType", message=message, invalid_value=evaluator)
+    yield from _source(placed, EXPRESSION)
+
+
+def _lambda(placed: Placed) -> Iterator[Violation]:
+    yield from _source(placed, SCRIPT_EXPRESSION)
+
+
+def _json_jq_transform(placed: Placed) -> Iterator[Violation]:
+    yield from _source(placed, QUERY_EXPRESSION)
+
+
+def _source(placed: Placed, key: str) -> Iterator[Violation]:
+    source = placed.task.input_parameters.get(key)
+    if not isinstance(source, str) or not source.strip():
+        message = f"{_article(placed.task.type)} {placed.task.type} needs {key}, a text, in its inputParameters"
+        yield _missing(placed, f"inputParameters.{key}", message)
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "AEIO" else "a"
 
 
 def _start_workflow(placed: Placed) -> Iterator[Violation]:
@@ -218,14 +237,6 @@ def _missing(placed: Placed, key: str, message: str) -> Violation:
     return Violation(path=f"{placed.path}.{key}", message=message)
 
 
-def _script(path: str, expression: str) -> Iterator[Violation]:
-    try:
-        check(expression)
-    except NotSimple as error:
-        message = f"only simple JavaScript over $ is served here, without calls or statements: {error}"
-        yield Violation(path=path, message=message, invalid_value=expression)
-
-
 def _is_count(value: JsonValue) -> bool:
     if isinstance(value, str):
         return value.isascii() and value.isdigit() and int(value[:9]) > 0
@@ -253,7 +264,10 @@ _RULES: Final[dict[str, Rule]] = {
     "FORK_JOIN_DYNAMIC": _fork_join_dynamic,
     "HTTP": _http,
     "HUMAN": _nothing,
+    "INLINE": _inline,
     "JOIN": _nothing,
+    "JSON_JQ_TRANSFORM": _json_jq_transform,
+    "LAMBDA": _lambda,
     "NOOP": _nothing,
     "SET_VARIABLE": _nothing,
     "SIMPLE": _nothing,

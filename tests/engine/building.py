@@ -11,10 +11,14 @@ import msgspec
 
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
 from engine.events import Event
+from engine.graph import Graphs
 from engine.ids import RefName
 from engine.json_value import JsonObject, JsonValue
-from engine.model import status_of
+from engine.model import RunningTask, status_of
 from engine.rejections import Accepted, Decision
+from engine.scheduling import ENGINE_WORKER
+from engine.scripts import ScriptRequest, script_of
+from engine.status import TaskStatus
 from engine.testing import Scenario
 
 _Command = TypeVar("_Command")
@@ -113,3 +117,18 @@ def attempts(scenario: Scenario, ref: str) -> list[tuple[int, str]]:
 def sent(scenario: Scenario, kind: type[_Command]) -> list[_Command]:
     """Return the commands of one kind that the workflow has sent to others."""
     return [command for command in scenario.sent if isinstance(command, kind)]
+
+
+def script_request(scenario: Scenario, ref: str) -> ScriptRequest:
+    """Return what a script is asked for by the newest attempt of a ref."""
+    task = scenario.task(ref)
+    assert isinstance(task, RunningTask)
+    return script_of(scenario.state, task, Graphs(scenario.shelf).of(scenario.state.started))
+
+
+def answer(scenario: Scenario, ref: str, result: JsonValue, failure: str = "") -> Decision:
+    """Answer as whoever runs scripts does; with a failure there is no result."""
+    request = script_request(scenario, ref)
+    status = TaskStatus.FAILED if failure else TaskStatus.COMPLETED
+    output = {"iteration": request.iteration} if failure else {"result": result, "iteration": request.iteration}
+    return scenario.report(ref, status, output=output, reason=failure or None, worker_id=ENGINE_WORKER)

@@ -12,10 +12,12 @@ from typing import Final
 from engine.commands import ClaimTask, Command, FireTimer, ReportChildEnd, ReportTaskResult, StartWorkflow
 from engine.context import DecideContext
 from engine.decider import decide
+from engine.dispatch import TO_HTTP, TO_SCRIPT
 from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
-from engine.model import OpenTask, PendingTask, RunningTask, open_tasks
+from engine.json_value import JsonObject
+from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus, WorkflowStatus
@@ -36,6 +38,11 @@ _OUTCOMES: Final = (
     TaskStatus.FAILED_WITH_TERMINAL_ERROR,
 )
 _ENDS: Final = (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT, WorkflowStatus.TERMINATED)
+
+
+def _is_asked(state: WorkflowState, task: OpenTask) -> bool:
+    """Tell whether somebody waits for an answer: a loop does so only between its passes."""
+    return not task.spec.repeats or bool(state.loops[task.spec.seq])
 
 
 class Wrong(EngineError):
@@ -102,7 +109,7 @@ class Driver:
     def _answer_something(self) -> bool:
         scenario = self.scenario
         for task in open_tasks(scenario.state):
-            if task.spec.seq in scenario.dispatched:
+            if task.spec.seq in scenario.dispatched and _is_asked(scenario.state, task):
                 self._report(task, TaskStatus.COMPLETED)
                 if isinstance(scenario.state.tasks.get(task.spec.seq), PendingTask | RunningTask):
                     scenario.update(task.spec.ref)  # an asyncComplete request has its answer; somebody ends the task
@@ -126,8 +133,11 @@ class Driver:
         return {command.workflow_id for command in self.scenario.sent if isinstance(command, StartWorkflow)}
 
     def _report(self, task: OpenTask, status: TaskStatus) -> Decision:
-        output = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
-        worker_id = ENGINE_WORKER if task.spec.type == "HTTP" else "w1"
+        output: JsonObject = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
+        worker_id = ENGINE_WORKER if task.spec.dispatch in {TO_HTTP, TO_SCRIPT} else "w1"
+        if task.spec.dispatch == TO_SCRIPT:
+            way = self._random.random() < 0.4 if task.spec.repeats else self._random.choice("xyz")
+            output = {"result": way, "iteration": self.scenario.state.loops.get(task.spec.seq)}
         return self.scenario.report(
             task.spec.ref, status, output=output, seq=task.spec.seq, worker_id=worker_id, reason="so it went"
         )

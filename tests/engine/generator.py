@@ -96,6 +96,7 @@ class _Generator:
         if random.random() < 0.08:
             return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
+        flat.append(self._script)
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
         if random.random() < 0.4:
@@ -125,9 +126,16 @@ class _Generator:
         return [forked, joined]
 
     def _switch(self, depth: int) -> list[WorkflowTask]:
+        random = self._random
         ref = self._ref()
-        cases = {case: self._list(depth=depth) for case in self._random.sample("xyz", 2)}
+        cases = {case: self._list(depth=depth) for case in random.sample("xyz", 2)}
         default = self._list(depth=depth)
+        if random.random() < 0.3:
+            fields: dict[str, object] = {"evaluator_type": "javascript", "expression": "(() => $.value)()"}
+            given = {"value": self._way()}
+            named = {case: tuple(tasks) for case, tasks in cases.items()}
+            fields |= {"decision_cases": named, "default_case": tuple(default), "input_parameters": given}
+            return [task(ref, "SWITCH", **fields, **self._tolerance())]
         return [switch(ref, self._way(), cases, default, **self._tolerance())]
 
     def _decision(self, depth: int) -> list[WorkflowTask]:
@@ -142,6 +150,8 @@ class _Generator:
         body = self._list(depth=depth) or [task(self._ref(), "NOOP")]
         given: JsonObject = {"keepLastN": random.randint(1, 2)} if random.random() < 0.4 else {}
         condition: str | None = f"$.{ref}.iteration < {random.randint(1, 3)}"
+        if random.random() < 0.3:
+            condition = f"if ($.{ref}.iteration < 2) {{ true; }} else {{ false; }}"
         items: JsonValue = None
         if random.random() < 0.3:
             items = random.choice([[1, 2], [], "${workflow.input.list}", "${workflow.input.way}"])
@@ -191,6 +201,15 @@ class _Generator:
             [{}, {"duration": "2 seconds"}, {"duration": "1 minute"}, {"until": "1970-01-01 00:17"}]
         )
         return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
+
+    def _script(self) -> WorkflowTask:
+        random = self._random
+        kind, key = random.choice(
+            [("INLINE", "expression"), ("LAMBDA", "scriptExpression"), ("JSON_JQ_TRANSFORM", "queryExpression")]
+        )
+        source = random.choice(["$.x", "1 + 1", "$.x.y.z", "[1, 2].map(n => n)"])
+        given = {key: source, "x": self._value()}
+        return task(self._ref(), kind, **{**self._fields(), "input_parameters": given})
 
     def _own(self) -> WorkflowTask:
         """Return a task that the engine does at once."""

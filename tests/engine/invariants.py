@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from engine.codec import pack, unpack
 from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
 from engine.events import Event, ResultIgnored, TaskEnded, WorkflowEnded, WorkflowReopened, WorkflowRestarted
 from engine.ids import RefName, TaskSeq
@@ -17,7 +17,9 @@ from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, Wo
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
 
-_WAIT_FOR_OTHERS = {"JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"}
+
+def _waits_for_others(task: OpenTask) -> bool:
+    return task.spec.type in {"JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"}
 
 
 def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[Event, ...]) -> list[str]:
@@ -115,7 +117,7 @@ def _ends(state: WorkflowState) -> Iterator[str]:
     if state.status is WorkflowStatus.RUNNING:
         if state.held:
             yield f"{state.held} are held though the workflow runs"
-        if all(task.spec.type in _WAIT_FOR_OTHERS for task in still_open) and not any(state.loops.values()):
+        if all(_waits_for_others(task) for task in still_open) and not any(state.loops.values()):
             yield "the workflow runs, but nothing is open that somebody can end"
 
 
@@ -149,11 +151,16 @@ def _outside(scenario: Scenario) -> Iterator[str]:
     for seq, task in still_open.items():
         is_waiting = isinstance(task, PendingTask) and not task.due_at_ms and task.spec.dispatch == TO_WORKER
         is_asking = isinstance(task, RunningTask) and task.spec.dispatch == TO_HTTP
+        is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
             yield f"task {seq} should be out and was never dispatched"
         if isinstance(task, RunningTask) and (task.spec.dispatch == TO_CHILD) is (task.progress.child_id is None):
             yield f"task {seq} for {task.spec.dispatch!r} has the child {task.progress.child_id}"
     yield from _timers(scenario, still_open)
+
+
+def _is_asked(state: WorkflowState, task: OpenTask) -> bool:
+    return not task.spec.repeats or bool(state.loops[task.spec.seq])
 
 
 def _timers(scenario: Scenario, still_open: dict[TaskSeq, OpenTask]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Claims about DECISION, the older SWITCH."""
 
-from tests.engine.building import output_of, started, task
+from tests.engine.building import answer, output_of, script_request, started, task
 
 
 def test_decision_takes_the_case_that_a_parameter_names() -> None:
@@ -66,3 +66,12 @@ def test_decision_with_a_bad_expression_fails_the_workflow() -> None:
     """An expression that cannot be evaluated ends the workflow, with the reason."""
     scenario = started(task("d", "DECISION", case_expression="$.a.b.c", decision_cases={"a": (task("x"),)}))
     assert (scenario.status, scenario.statuses()["d"]) == ("FAILED", "FAILED")
+
+
+def test_decision_with_real_javascript_waits_for_the_script() -> None:
+    """The answer chooses the case."""
+    cases = {"x": (task("a"),)}
+    scenario = started(task("d", "DECISION", case_expression="if (true) { 'x'; }", decision_cases=cases))
+    assert script_request(scenario, "d").source == "if (true) { 'x'; }"
+    answer(scenario, "d", "x")
+    assert scenario.open_refs() == ["a"]

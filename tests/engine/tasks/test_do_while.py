@@ -5,14 +5,18 @@ import pytest
 from engine.codec import pack, unpack
 from engine.context import EngineLimits
 from engine.events import PassDropped
+from engine.scheduling import ENGINE_WORKER
+from engine.status import TaskStatus
 from engine.testing import Scenario, refusal
 from tests.engine.building import (
+    answer,
     attempts,
     event_names,
     fork,
     join,
     loop,
     output_of,
+    script_request,
     started,
     sub_workflow,
     switch,
@@ -394,3 +398,83 @@ def test_loop_that_never_waits_ends_with_a_reason() -> None:
     scenario.start()
     assert scenario.status == "FAILED"
     assert "also in one decision" in scenario.state.reason
+
+
+STATEMENTS = "if ($.a.n < 2) { true; } else { false; }"
+
+
+def test_condition_of_statements_is_asked_after_each_pass() -> None:
+    """The loop is out only then; the answer names the pass that it is about."""
+    scenario = started(loop("l", STATEMENTS, task("a"), input_parameters={"x": "${workflow.input.x}"}), x=5)
+    seq = scenario.task("l").spec.seq
+    assert seq not in scenario.dispatched
+    scenario.complete("a__1", {"n": 1})
+    assert seq in scenario.dispatched
+    request = script_request(scenario, "l")
+    assert (request.source, request.iteration) == (STATEMENTS, 1)
+    assert request.document == {"x": 5, "a": {"n": 1}, "l": {"iteration": 1}}
+    answer(scenario, "l", result=True)
+    assert scenario.open_refs() == ["l", "a__2"]
+    scenario.complete("a__2", {"n": 2})
+    answer(scenario, "l", result=False)
+    assert scenario.status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("source", "sees"),
+    [
+        ("for (;;) { $.l.iteration < 3; break }", False),
+        ("for (;;) { $['l']['loopItem']; break }", False),
+        ("Object.keys($.l).length > 3", True),
+        ("(d => d.l[1])($)", True),
+        ("$['l' + '']['1'] ? 1 : 0; if (1) 2", True),
+        ("$.l['2'].a; if (1) 2", True),
+        ("$.\\u006c; if (1) 2", True),
+    ],
+)
+def test_script_gets_all_passes_if_its_text_may_reach_them(source: str, sees: bool) -> None:  # noqa: FBT001
+    """What a script cannot see is not put together for it."""
+    scenario = started(loop("l", source, task("a")))
+    scenario.complete("a__1", {"n": 1})
+    expected = {"iteration": 1, "1": {"a": {"n": 1}}} if sees else {"iteration": 1}
+    assert script_request(scenario, "l").document["l"] == expected
+
+
+def test_answer_about_another_pass_is_recorded_as_ignored() -> None:
+    """An evaluation that was repeated after a crash comes twice."""
+    scenario = started(loop("l", STATEMENTS, task("a", "NOOP")))
+    answer(scenario, "l", result=True)
+    late = {"result": False, "iteration": 1}
+    decision = scenario.report("l", TaskStatus.COMPLETED, output=late, worker_id=ENGINE_WORKER)
+    assert event_names(decision) == ["ResultIgnored"]
+    assert script_request(scenario, "l").iteration == 2
+
+
+def test_condition_is_asked_again_after_a_pause() -> None:
+    """What was said meanwhile was not heard."""
+    scenario = started(loop("l", STATEMENTS, task("a", "NOOP")))
+    scenario.pause()
+    assert event_names(answer(scenario, "l", result=True)) == ["ResultIgnored"]
+    assert event_names(scenario.resume()) == ["WorkflowResumed", "ConditionAsked"]
+    answer(scenario, "l", result=False)
+    assert scenario.status == "COMPLETED"
+
+
+def test_script_that_fails_fails_the_loop_and_a_retry_asks_again() -> None:
+    """The pass does not run a second time."""
+    scenario = started(loop("l", STATEMENTS, task("a", "NOOP")))
+    answer(scenario, "l", None, "TypeError: no")
+    assert scenario.status == "FAILED"
+    assert "TypeError: no" in scenario.state.reason
+    scenario.retry()
+    answer(scenario, "l", result=False)
+    assert scenario.status == "COMPLETED"
+    assert attempts(scenario, "a__1") == [(0, "COMPLETED")]
+
+
+def test_loop_that_asks_keeps_joins_outside_waiting() -> None:
+    """Somebody outside will answer: nothing is given up meanwhile."""
+    scenario = started(fork("f", [loop("l", STATEMENTS, task("a", "NOOP"))], [join("k", "l")]), join("j"))
+    assert scenario.open_refs() == ["l", "k", "j"]
+    answer(scenario, "l", result=False)
+    assert scenario.status == "COMPLETED"

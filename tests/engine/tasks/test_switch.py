@@ -4,7 +4,8 @@ import pytest
 
 from engine.json_value import JsonValue
 from engine.model import EndedTask
-from tests.engine.building import attempts, output_of, started, switch, task, task_def
+from engine.testing import Scenario, refusal
+from tests.engine.building import answer, attempts, output_of, script_request, started, switch, task, task_def
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_switch_evaluates_an_expression_over_its_input(evaluator: str) -> None:
 
 @pytest.mark.parametrize(
     ("evaluator", "expression"),
-    [("javascript", "$.a.b.c"), ("javascript", "function("), ("python", "1"), (None, "x")],
+    [("javascript", "$.a.b.c"), ("python", "1"), (None, "x")],
 )
 def test_switch_that_cannot_be_evaluated_fails_the_workflow(evaluator: str | None, expression: str) -> None:
     """An error in the expression, and an unknown evaluator, end the workflow at once: a retry would only repeat it."""
@@ -109,3 +110,56 @@ def test_switch_that_cannot_be_evaluated_is_stepped_over_when_optional() -> None
     assert isinstance(ended, EndedTask)
     assert ended.status == "COMPLETED_WITH_ERRORS"
     assert scenario.open_refs() == ["after"]
+
+
+def _scripted(**fields: object) -> Scenario:
+    cases = {"x": (task("a"),), "y": ()}
+    expression = "(() => $.value)()"
+    given = {"value": "x"}
+    return started(
+        task(
+            "w",
+            "SWITCH",
+            evaluator_type="javascript",
+            expression=expression,
+            decision_cases=cases,
+            input_parameters=given,
+            **fields,
+        ),
+        task("after"),
+    )
+
+
+def test_switch_with_real_javascript_waits_for_the_script() -> None:
+    """It is out, with its expression over its input, until the answer chooses the case."""
+    scenario = _scripted()
+    request = script_request(scenario, "w")
+    assert (request.language, request.form) == ("javascript", "completion")
+    assert (request.source, request.document) == ("(() => $.value)()", {"value": "x"})
+    assert scenario.task("w").spec.seq in scenario.dispatched
+    answer(scenario, "w", "x")
+    assert output_of(scenario, "w") == {"evaluationResult": ["x"], "selectedCase": "x"}
+    assert scenario.open_refs() == ["a"]
+
+
+def test_script_that_fails_fails_the_switch_without_a_retry() -> None:
+    """With the reason."""
+    scenario = _scripted()
+    answer(scenario, "w", None, "TypeError: no")
+    assert scenario.statuses() == {"w": "FAILED"}
+    assert "TypeError: no" in scenario.state.reason
+
+
+def test_answer_during_a_pause_chooses_at_the_resume() -> None:
+    """Nothing new begins while the workflow is paused."""
+    scenario = _scripted()
+    scenario.pause()
+    answer(scenario, "w", "x")
+    assert scenario.open_refs() == []
+    scenario.resume()
+    assert scenario.open_refs() == ["a"]
+
+
+def test_nobody_but_podium_answers_for_the_script() -> None:
+    """A worker's report is refused."""
+    assert refusal(_scripted().complete("w", {"result": "x"})).code == "ARGUMENT_INVALID"

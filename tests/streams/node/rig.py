@@ -28,6 +28,8 @@ from streams.ports import Log, LogRecord
 from streams.records import DecisionRecord, EventRecord, decode
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
+from streams.script_tasks import BuiltInScripts
+from streams.scripts.pool import ScriptPool
 from streams.service import Answer
 from streams.topics import EVENTS
 from streams.workers.http import HttpWorker
@@ -77,6 +79,7 @@ class Partition:
                 replies=self.replies,
                 desk=desk or LocalDesk(self.queues, self._machine_of),
                 requests=BuiltInRequests(HttpWorker(), self.outlet),
+                scripts=BuiltInScripts(ScriptPool, self.outlet, self.machine.graph),
                 announce=announce,
                 on_ended=lambda state: self.ended.append(state.workflow_id),
             ),
