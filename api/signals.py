@@ -15,10 +15,11 @@ from aiohttp import web
 from api.errors import Refused, TryLater
 from api.hop import OwnerUnreachable
 from api.keys import HOP, node_of
+from api.wire.workflows import running_children
 from engine.commands import UpdateTaskByRef
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
-from engine.model import RunningTask, WorkflowState, open_tasks
+from engine.model import WorkflowState
 from engine.rejections import RejectionCode
 from engine.status import TaskStatus
 from streams.service import NotOwner
@@ -58,16 +59,8 @@ async def signal(
             raise Refused(answer.rejected)
         if state is not None:
             nearest = state
-            waiting.extend(reversed(_running_children(state)))
+            waiting.extend(reversed(running_children(state)))
     return None
-
-
-def _running_children(state: WorkflowState) -> list[WorkflowId]:
-    return [
-        task.progress.child_id
-        for task in open_tasks(state)
-        if isinstance(task, RunningTask) and task.progress.child_id is not None
-    ]
 
 
 async def _signalled_elsewhere(request: web.Request, away: NotOwner, status: TaskStatus, output: JsonObject) -> bool:

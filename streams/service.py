@@ -17,6 +17,7 @@ from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from engine.rejections import Rejected
 from streams.errors import StreamsError
+from streams.watches import Watching
 
 
 class NotOwner(StreamsError):
@@ -96,6 +97,10 @@ class Workflows(Protocol):
         Raises:
             NotOwner: the workflow lives in another process.
         """
+        ...
+
+    def watching(self) -> Watching:
+        """Return a watch over workflows of this process, to be entered: it names each that has changed."""
         ...
 
     async def open_states(self) -> Sequence[WorkflowState]:

@@ -23,6 +23,7 @@ from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
 from streams.replies import Replies
 from streams.service import Answer, DecisionTimeout, History, NotOwner
+from streams.watches import Watching
 
 OWNER_WAIT_MS: Final = 5_000
 """How long a call waits for a partition that is being recovered here."""
@@ -88,6 +89,10 @@ class NodeWorkflows:
                 f"ask for its state again in a moment"
             )
             raise DecisionTimeout(message) from None
+
+    def watching(self) -> Watching:
+        """Return a watch over workflows of this process."""
+        return Watching(self._processor_of)
 
     async def open_states(self) -> Sequence[WorkflowState]:
         """Return the workflows in memory of this node's partitions. Costs as much as there are."""

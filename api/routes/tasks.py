@@ -23,7 +23,7 @@ from api.signals import signal
 from api.wire.reading import integer_parameter, read_json, read_object, text_parameter
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.task_results import result_status_from, task_result_from
-from api.wire.workflows import ReturnStrategy, open_task_of, signal_json, task_json, workflow_json
+from api.wire.workflows import open_task_of, return_strategy, signal_json, task_json, workflow_json
 from engine.commands import ReportTaskResult, UpdateTaskByRef
 from engine.ids import RefName, WorkflowId, parse_task_id
 from engine.json_value import JsonObject
@@ -152,7 +152,7 @@ async def signal_workflow(request: web.Request) -> web.Response:
 async def signal_and_show(request: web.Request) -> web.Response:
     """End the first task that waits for somebody; answer with what the return strategy wants to see."""
     status = result_status_from(request.match_info["status"])
-    strategy = _strategy(request)
+    strategy = return_strategy(request.query)
     workflow_id = WorkflowId(request.match_info["workflowId"])
     blocking = await signal(request, workflow_id, status, await read_object(request))
     if blocking is None:
@@ -228,15 +228,6 @@ async def poll_data_of_all(request: web.Request) -> web.Response:
 def _without_empty_domains(records: Sequence[JsonObject]) -> list[JsonObject]:
     """Leave out the domain of who polls in none: clients tell that by its absence."""
     return [{name: value for name, value in record.items() if value or name != "domain"} for record in records]
-
-
-def _strategy(request: web.Request) -> ReturnStrategy:
-    text = text_parameter(request.query, "returnStrategy", ReturnStrategy.TARGET_WORKFLOW.value)
-    try:
-        return ReturnStrategy(text)
-    except ValueError:
-        message = f"query parameter returnStrategy must be one of {', '.join(ReturnStrategy)}, but is {text[:40]!r}"
-        raise RequestInvalid(message) from None
 
 
 async def _polled(

@@ -5,15 +5,17 @@ Holds four constructors. Must not know what is answered. Keeps the invariants th
 takes `{}` for a task otherwise.
 """
 
+from collections.abc import Mapping
+
 import orjson
 from aiohttp import web
 
 from engine.json_value import JsonValue
 
 
-def json_reply(value: JsonValue, status: int = 200) -> web.Response:
+def json_reply(value: JsonValue, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer with JSON."""
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=orjson.dumps(value), status=status, headers=headers, content_type="application/json")
 
 
 def text_reply(text: str) -> web.Response:

@@ -10,11 +10,13 @@ Source: conductor-common `Workflow`, `WorkflowStatus`, `SignalResponse`, `BulkRe
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from api.errors import RequestInvalid
+from api.wire.reading import text_parameter
 from engine.definitions import WorkflowDef
 from engine.graph import Graph
-from engine.ids import RefName, task_id
+from engine.ids import RefName, WorkflowId, task_id
 from engine.json_value import JsonObject
-from engine.model import EndedTask, RunningTask, Task, WorkflowState
+from engine.model import EndedTask, RunningTask, Task, WorkflowState, open_tasks
 from engine.nodes import node_of
 from streams.task_wire import definition_json, render_task
 
@@ -26,6 +28,20 @@ class ReturnStrategy(StrEnum):
     BLOCKING_WORKFLOW = "BLOCKING_WORKFLOW"
     BLOCKING_TASK = "BLOCKING_TASK"
     BLOCKING_TASK_INPUT = "BLOCKING_TASK_INPUT"
+
+
+def return_strategy(query: Mapping[str, str]) -> ReturnStrategy:
+    """Return the strategy that a query names, the whole target where it names none.
+
+    Raises:
+        RequestInvalid: there is none of that name.
+    """
+    text = text_parameter(query, "returnStrategy", ReturnStrategy.TARGET_WORKFLOW.value)
+    try:
+        return ReturnStrategy(text)
+    except ValueError:
+        message = f"query parameter returnStrategy must be one of {', '.join(ReturnStrategy)}, but is {text[:40]!r}"
+        raise RequestInvalid(message) from None
 
 
 def workflow_json(state: WorkflowState, graph: Graph, *, include_tasks: bool = True) -> JsonObject:
@@ -137,6 +153,8 @@ def signal_json(
     )
     if shown.started.created_by:
         wire["createdBy"] = shown.started.created_by
+    if shown.reason:
+        wire["reasonForIncompletion"] = shown.reason
     return wire
 
 
@@ -147,6 +165,15 @@ def blocking_task(state: WorkflowState) -> Task | None:
         if isinstance(task, RunningTask) and task.spec.type in ("WAIT", "HUMAN", "YIELD") and not task.spec.wakes_at_ms:
             return task
     return None
+
+
+def running_children(state: WorkflowState) -> list[WorkflowId]:
+    """Return the sub-workflows that a workflow waits for, the oldest first. Some may be yet to begin."""
+    return [
+        task.progress.child_id
+        for task in open_tasks(state)
+        if isinstance(task, RunningTask) and task.progress.child_id is not None
+    ]
 
 
 def open_task_of(state: WorkflowState, ref: RefName) -> Task | None:

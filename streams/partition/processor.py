@@ -33,6 +33,7 @@ from streams.partition.turn import Outbox, Turn
 from streams.ports import Log, LogReader, LogRecord
 from streams.records import OwnerClaimed
 from streams.topics import COMMANDS, EVENTS
+from streams.watches import Watches
 
 TURNS_IN_FLIGHT_MAX: Final = 8
 """Turns that wait for the log at once; beyond it decisions wait, and with them the reading of commands."""
@@ -133,6 +134,8 @@ class PartitionProcessor:
         """The offset of the newest command whose decision is in the log."""
         self._stored = Milestone(-1)
         """The sequence number of the newest decision that is in the log."""
+        self.watches = Watches()
+        """Who waits for the next decision about a workflow."""
         self._recovered = asyncio.Event()
         self._returning = asyncio.Lock()
         self._snapshots = SnapshotCycle(log, partition, machine, trim_commands=settings.is_alone)
@@ -161,6 +164,7 @@ class PartitionProcessor:
             self.phase = ProcessorPhase.STOPPED
             self._decided.give_up()
             self._stored.give_up()
+            self.watches.leave()
             await self.wait_landed()
 
     async def wait_recovered(self) -> None:
@@ -354,6 +358,8 @@ class PartitionProcessor:
             if self.machine.timers.next_due_at_ms() != first_timer:
                 self._wake.set()
             self._note_stored()
+            if self.watches:
+                self.watches.decided(item.record.workflow_id for item in turn.decided)
             await self._outboxes.put((outbox, handed_out))
 
     async def _send(self) -> None:

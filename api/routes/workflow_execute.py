@@ -1,0 +1,205 @@
+"""Start and wait: workflows as calls that answer with what they came to.
+
+Must not poll: a caller is woken by the decision that settles its workflow. Keeps the invariants that a request starts
+one workflow at most, wherever that is waited for, and that a wait whose time is over is no error: the answer then
+shows the workflow as it stands and says so.
+
+Source: Conductor's `WorkflowResource.executeWorkflow`; Orkes' workflows as an API.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final, Self
+from urllib.parse import quote, urlencode
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from api.errors import TryLater, error_json
+from api.hop import OwnerUnreachable
+from api.keys import HOP, graph_of, node_of
+from api.lookup import accepted
+from api.routing import Route
+from api.waiting import ELSEWHERE_SECONDS, PAUSE_S, WAIT_SECONDS_MAX, settled
+from api.wire.operations import start_from
+from api.wire.reading import (
+    integer_from_path,
+    integer_parameter,
+    optional_integer_parameter,
+    read_object,
+    text_parameter,
+)
+from api.wire.replies import json_reply
+from api.wire.workflows import ReturnStrategy, return_strategy, signal_json
+from engine.commands import StartWorkflow
+from engine.ids import RefName, WorkflowId
+from engine.json_value import JsonObject
+from engine.status import WORKFLOW_TERMINAL, WorkflowStatus
+from streams.service import NotOwner
+
+WAIT_SECONDS: Final = 10
+"""Where the caller does not say, or says 0. Source: Conductor."""
+_LOOK_S: Final = 0.05
+"""For a look at a workflow when the time is over already."""
+_DONE: Final = 200
+_GOES_ON: Final = 202
+_NOT_COMPLETED: Final = 422
+
+
+def routes() -> tuple[Route, ...]:
+    """Return the routes of synchronous execution."""
+    return (
+        Route(method="POST", path="/api/workflow/execute/{name}/{version}", handler=execute),
+        Route(method="POST", path="/api/workflow/execute/{name}", handler=call),
+        Route(method="GET", path="/api/workflow/execute/{name}", handler=call_by_query),
+        Route(method="GET", path="/api/workflow/{workflowId}/await", handler=await_settled),
+    )
+
+
+class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller waits for, and how it wants to be told. `until` is an instant of the monotonic clock."""
+
+    refs: tuple[RefName, ...]
+    strategy: ReturnStrategy
+    request_id: str
+    until: float
+
+    @classmethod
+    def of(cls, given: Mapping[str, str], strategy: ReturnStrategy) -> Self:
+        """Read a wish from a query, or from headers.
+
+        Raises:
+            RequestInvalid: a part of it cannot be read.
+        """
+        wait_s = integer_parameter(given, "waitForSeconds", WAIT_SECONDS, maximum=WAIT_SECONDS_MAX) or WAIT_SECONDS
+        refs = text_parameter(given, "waitUntilTaskRef").split(",")
+        return cls(
+            refs=tuple(RefName(ref.strip()) for ref in refs if ref.strip()),
+            strategy=strategy,
+            request_id=text_parameter(given, "requestId"),
+            until=time.monotonic() + wait_s,
+        )
+
+    @property
+    def left_s(self) -> float:
+        """How long is left to wait."""
+        return max(0.0, self.until - time.monotonic())
+
+
+async def execute(request: web.Request) -> web.Response:
+    """Start a workflow, wait until it settles, and answer with what the return strategy wants to see."""
+    wish = _Wish.of(request.query, return_strategy(request.query))
+    name = request.match_info["name"]
+    version = integer_from_path(request, "version") or None
+    command = start_from({**await read_object(request), "name": name, "version": version})
+    workflow_id = await _started(request, command)
+    return json_reply(await _response_anywhere(request, workflow_id, wish))
+
+
+async def call(request: web.Request) -> web.Response:
+    """Call a workflow: its input is the body, the answer its output."""
+    return await _called(request, await read_object(request))
+
+
+async def call_by_query(request: web.Request) -> web.Response:
+    """Call a workflow: its input is the query, the answer its output."""
+    given: JsonObject = {name: value for name, value in request.query.items() if name != "version"}
+    return await _called(request, given)
+
+
+async def await_settled(request: web.Request) -> web.Response:
+    """Wait until a workflow settles, and answer with what the return strategy wants to see."""
+    wish = _Wish.of(request.query, return_strategy(request.query))
+    return json_reply(await _response(request, WorkflowId(request.match_info["workflowId"]), wish))
+
+
+async def _called(request: web.Request, given: JsonObject) -> web.Response:
+    # The wish comes in headers: the query is the workflow's own.
+    wish = _Wish.of(request.headers, ReturnStrategy.TARGET_WORKFLOW)
+    name = request.match_info["name"]
+    version = optional_integer_parameter(request.query, "version")
+    workflow_id = await _started(request, StartWorkflow(name=name, version=version, input=given))
+    response = await _response_anywhere(request, workflow_id, wish)
+    status = response["targetWorkflowStatus"]
+    headers = {"X-Workflow-Id": workflow_id, "X-Workflow-Status": status}
+    if status in WORKFLOW_TERMINAL and status != WorkflowStatus.COMPLETED:
+        message = (
+            f"workflow {workflow_id} ended as {status}: {response.get('reasonForIncompletion', 'no reason given')}"
+        )
+        return json_reply(error_json(_NOT_COMPLETED, message, code="WORKFLOW_NOT_COMPLETED"), _NOT_COMPLETED, headers)
+    return json_reply(response["output"], _DONE if status == WorkflowStatus.COMPLETED else _GOES_ON, headers)
+
+
+async def _started(request: web.Request, command: StartWorkflow) -> WorkflowId:
+    answer = await node_of(request).workflows.submit(command)
+    accepted(answer)
+    return answer.workflow_id
+
+
+async def _response(request: web.Request, workflow_id: WorkflowId, wish: _Wish) -> JsonObject:
+    """Return the SignalResponse about a workflow that lives here.
+
+    Raises:
+        NotOwner: it does not, or not any more.
+    """
+    found = await settled(
+        request, workflow_id, refs=wish.refs, strategy=wish.strategy, wait_s=max(_LOOK_S, wish.left_s)
+    )
+    response = signal_json(
+        found.target,
+        found.blocking,
+        target_graph=graph_of(request, found.target),
+        blocking_graph=graph_of(request, found.blocking),
+        strategy=wish.strategy,
+        request_id=wish.request_id,
+    )
+    if found.elsewhere is not None and wish.strategy is not ReturnStrategy.TARGET_WORKFLOW:
+        about_target = ("responseType", "targetWorkflowId", "targetWorkflowStatus", "requestId")
+        response = {**found.elsewhere, **{name: response[name] for name in about_target if name in response}}
+    return {**response, "signalTimeout": not found.in_time}
+
+
+async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish: _Wish) -> JsonObject:
+    """Return the SignalResponse about a workflow that was started for this request, and may have moved since.
+
+    Only the wait is taken up elsewhere: the request as a whole, repeated, would start another workflow.
+
+    Raises:
+        TryLater: nobody who owns the workflow has answered in time.
+    """
+    while True:
+        try:
+            return await _response(request, workflow_id, wish)
+        except NotOwner as away:
+            answer = await _response_from(request, away, wish)
+        if answer is not None:
+            return answer
+        if wish.left_s == 0:
+            message = f"workflow {workflow_id} has started, and no owner tells how it goes on: ask for its state"
+            raise TryLater(message)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _response_from(request: web.Request, away: NotOwner, wish: _Wish) -> JsonObject | None:
+    """Return the SignalResponse of the process that owns a workflow, None if it gives none now."""
+    if away.url is None:
+        return None
+    parameters = urlencode(
+        {
+            "waitForSeconds": max(1, min(ELSEWHERE_SECONDS, round(wish.left_s))),
+            "waitUntilTaskRef": ",".join(wish.refs),
+            "returnStrategy": wish.strategy.value,
+            "requestId": wish.request_id,
+        }
+    )
+    path = f"/api/workflow/{quote(away.workflow_id, safe='')}/await?{parameters}"
+    try:
+        answer = await request.config_dict[HOP].call(away.url, "GET", path)
+    except (OwnerUnreachable, TryLater):
+        return None
+    if answer.status != web.HTTPOk.status_code:
+        return None
+    response: JsonObject = orjson.loads(answer.body)
+    return None if response["signalTimeout"] and wish.left_s > 1 else response
