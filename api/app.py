@@ -14,11 +14,14 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from api.access.gate import Gate
+from api.access.guard import PRINCIPAL
+from api.access.permissions import Need
 from api.errors import RETRY_AFTER_SECONDS, ApiError, error_body, error_json, status_of
 from api.hop import Hop
-from api.keys import GRAPHS, HOP, NODE
+from api.keys import GATE, GRAPHS, HOP, NODE
 from api.routes.table import ROUTES
-from api.routing import Handler
+from api.routing import Handler, needs_of
 from api.wire.replies import json_reply
 from streams.errors import StreamsError
 from streams.service import Node, NotOwner
@@ -27,19 +30,26 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of one request, decompressed, if the settings do not say otherwise."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_NEEDS: Final = needs_of(ROUTES)
+"""What is not here is aiohttp's own: the answers that there is no such route or no such method."""
 _BUSY: Final = frozenset(route.handler for route in ROUTES if route.busy)
+_UNAUTHORIZED: Final = 401
 _UNAVAILABLE: Final = 503
 _SERVER_ERROR: Final = 500
 
 _log = structlog.get_logger(__name__)
 
 
-def build_app(node: Node, *, body_bytes_max: int = BODY_BYTES_MAX) -> web.Application:
-    """Return the application that serves a node. Bodies may have `body_bytes_max` bytes, decompressed."""
+def build_app(node: Node, *, gate: Gate | None = None, body_bytes_max: int = BODY_BYTES_MAX) -> web.Application:
+    """Return the application that serves a node, to everybody unless a gate asks for credentials.
+
+    Bodies may have `body_bytes_max` bytes, decompressed.
+    """
     app = web.Application(client_max_size=body_bytes_max, middlewares=[surface])
     app[NODE] = node
     app[GRAPHS] = node.graphs
     app[HOP] = Hop()
+    app[GATE] = gate or Gate()
     app.cleanup_ctx.append(_open_hop)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
@@ -65,6 +75,7 @@ async def surface(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        request[PRINCIPAL] = await request.config_dict[GATE].admit(request, _NEEDS.get(handler, Need.NOTHING))
         return await handler(request)
     except NotOwner as away:
         try:
@@ -85,6 +96,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 def _error_reply(error: ApiError | StreamsError) -> web.Response:
     status = status_of(error)
     reply = web.Response(status=status, body=error_body(error), content_type="application/json")
+    if status == _UNAUTHORIZED:
+        reply.headers["WWW-Authenticate"] = "Bearer"
     if status == _UNAVAILABLE:
         reply.headers["Retry-After"] = RETRY_AFTER_SECONDS
     return reply

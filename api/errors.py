@@ -1,9 +1,13 @@
 """What goes wrong at a surface, and how it looks on the wire.
 
-    ApiError ├── RequestInvalid      400  the request cannot be understood, or breaks rules: every one of them
-    is listed ├── NotFound            404  what the path names does not exist ├── Refused             ---  the
-    engine refused the command; the status stands in the table below └── TryLater            503  somebody
-    else, or nobody yet, can answer: ask again after a second
+    ApiError
+    ├── RequestInvalid   400  the request cannot be understood, or breaks rules: every one of them is listed
+    ├── AccessDenied     401, 403  see `api.access.errors`
+    ├── NotFound         404  what the path names does not exist
+    ├── Conflict         409  what shall be made exists already
+    ├── TooLarge         413  the body is larger than this server reads
+    ├── Refused          ---  the engine refused the command; the status stands in the table below
+    └── TryLater         503  somebody else, or nobody yet, can answer: ask again after a second
 
 Holds the classes, the one table from refusal and shell error to HTTP status, and the rendering as Conductor's
 ErrorResponse. Must not decide what is an error. Keeps the invariant that every answer from 400 on is JSON
@@ -14,6 +18,7 @@ Source: conductor-common `ErrorResponse`, `ValidationError`; Conductor's `Applic
 
 import socket
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import ClassVar, Final
 
 import orjson
@@ -139,6 +144,8 @@ def error_body(error: ApiError | StreamsError) -> bytes:
     """Return the JSON of an error."""
     message = str(error) or (type(error).__doc__ or type(error).__name__)
     wire = error_json(status_of(error), message, code=error.code, retriable=error.retriable)
+    if wire["status"] == HTTPStatus.UNAUTHORIZED:
+        wire["error"] = error.code  # where Conductor's clients look whether another token would help
     if isinstance(error, RequestInvalid) and error.violations:
         del wire["instance"]  # as Conductor has it for broken rules, and for these alone
         wire["validationErrors"] = [

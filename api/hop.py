@@ -7,7 +7,8 @@ of another answers for itself, or 503.
 
 import asyncio
 import time
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -35,6 +36,7 @@ CONNECTIONS_MAX: Final = 5_000
 """To other processes, in all. Long polls hop too, and each holds a connection while it waits."""
 
 _PASSED_ON: Final = ("Content-Type", "Accept")
+_CREDENTIALS: Final = ("Authorization", "X-Authorization")
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
 """Asking twice changes nothing, so no answer is as good as no connection."""
 _PASSED_BACK: Final = ("Content-Type", "Retry-After")
@@ -76,9 +78,18 @@ class Hop:
             await self._session.close()
 
     async def call(
-        self, owner: str, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+        self,
+        request: web.Request,
+        owner: str,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> HopAnswer:
-        """Send a request to another process, marked so that it answers for itself. `path` is encoded, with its query.
+        """Ask another process on behalf of a request, with its credential; that process answers for itself.
+
+        `path` is encoded, with its query.
 
         Raises:
             OwnerUnreachable: no connection, so nothing was sent; or no answer to a question that can be asked again.
@@ -93,7 +104,7 @@ class Hop:
                 method,
                 url,
                 data=body,
-                headers={**(headers or {}), HOPPED_HEADER: "1"},
+                headers={**headers, **_credentials(request), HOPPED_HEADER: "1"},
                 allow_redirects=False,
             ) as response:
                 passed_back = {name: response.headers[name] for name in _PASSED_BACK if name in response.headers}
@@ -139,10 +150,14 @@ class Hop:
             TryLater: it was sent, and no answer came.
         """
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        answer = await self.call(
-            owner, request.method, request.rel_url.raw_path_qs, body=await read_bytes(request), headers=headers
-        )
+        path = request.rel_url.raw_path_qs
+        body = await read_bytes(request)
+        answer = await self.call(request, owner, request.method, path, body=body, headers=headers)
         return web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
+
+
+def _credentials(request: web.Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
 
 
 def is_hopped(request: web.Request) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from api.access.gate import Gate
 from api.hop import Hop
 from engine.graph import Graph, Graphs
 from engine.model import WorkflowState
@@ -16,6 +17,7 @@ from streams.service import Node
 NODE: Final = web.AppKey("node", Node)
 GRAPHS: Final = web.AppKey("graphs", Graphs)
 HOP: Final = web.AppKey("hop", Hop)
+GATE: Final = web.AppKey("gate", Gate)
 
 
 def node_of(request: web.Request) -> Node:

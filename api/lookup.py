@@ -1,15 +1,17 @@
-"""Finding workflows, and taking answers.
+"""Finding workflows, sending them commands, and taking answers.
 
-Holds the order of the look-ups: first the memory of the owner, then the history. Must not render. Keeps the
-invariant that a workflow which a client was told of is found: in memory while it is open, in the history for
-good.
+Holds the order of the look-ups: first the memory of the owner, then the history. Must not render. Keeps two
+invariants: a workflow which a client was told of is found, in memory while it is open, in the history for good; and
+no handler sees or changes a workflow that is beyond the limits of its caller.
 """
 
 from aiohttp import web
 
+from api.access.guard import check_task, check_workflow, principal_of
 from api.errors import NotFound, Refused
 from api.keys import node_of
-from engine.ids import WorkflowId
+from engine.commands import Command, ReportTaskResult, StartWorkflow, workflow_of
+from engine.ids import WorkflowId, parse_task_id
 from engine.model import WorkflowState
 from streams.service import Answer, NotOwner
 
@@ -21,6 +23,7 @@ async def state_of(request: web.Request, workflow_id: WorkflowId, *, asked_for: 
         NotFound: nobody knows it.
         NotOwner: another process does.
         HistoryUnavailable: it is not in memory, and the history cannot answer.
+        Forbidden: it is beyond the caller's limits.
     """
     node = node_of(request)
     state = await node.workflows.state(workflow_id)
@@ -31,7 +34,33 @@ async def state_of(request: web.Request, workflow_id: WorkflowId, *, asked_for: 
         if asked_for:
             message = f"No such {asked_for}: there is no workflow {workflow_id}"
         raise NotFound(message)
+    check_workflow(request, state.started.name)
     return state
+
+
+async def submit(request: web.Request, command: Command) -> Answer:
+    """Send a command and wait for its decision.
+
+    Raises:
+        Forbidden: its workflow, or its task, is beyond the caller's limits.
+        StreamsError: see `streams.service.Workflows.submit`.
+    """
+    principal = principal_of(request)
+    if not (principal.sees_all_workflows and principal.sees_all_tasks):
+        await _check(request, command)
+    return await node_of(request).workflows.submit(command)
+
+
+async def _check(request: web.Request, command: Command) -> None:
+    if isinstance(command, StartWorkflow):
+        check_workflow(request, command.name)
+        return
+    state = await state_of(request, workflow_of(command) or WorkflowId(""))
+    if isinstance(command, ReportTaskResult):
+        found = parse_task_id(command.task_id)
+        task = None if found is None else state.tasks.get(found[1])
+        if task is not None:
+            check_task(request, task.spec.type)
 
 
 async def state_anywhere(request: web.Request, workflow_id: WorkflowId) -> WorkflowState | None:

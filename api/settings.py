@@ -80,6 +80,22 @@ class ServeSettings(BaseSettings):
     insecure: Annotated[
         bool, Field(description="Listen beyond this machine although anybody who reaches the port may do anything.")
     ] = False
+    key_file: Annotated[
+        Path | None, Field(description="API keys that callers need, made with `podium keys`; none: nobody needs one.")
+    ] = None
+    oidc_issuer: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://\S+$", description="OpenID Connect issuer whose tokens are accepted; none: no one's."
+        ),
+    ] = None
+    oidc_audience: Annotated[str, Field(min_length=1, description="Audience that the issuer's tokens must be for.")] = (
+        "podium"
+    )
+    oidc_jwks_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="Where the issuer's keys are; none: as its discovery says."),
+    ] = None
     body_bytes_max: Annotated[
         int, Field(ge=1_024, le=1_073_741_824, description="Bytes of a request body, decompressed.")
     ] = 16 * 1024 * 1024
@@ -90,14 +106,19 @@ class ServeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _stay_on_this_machine(self) -> Self:
-        if self.insecure or is_loopback(self.host):
+        if self.insecure or is_loopback(self.host) or self.asks_for_credentials:
             return self
         message = (
-            f"host {self.host} is reachable from other machines, and Podium has no credentials yet: "
-            "whoever reaches the port may start, read and end every workflow. Listen at 127.0.0.1 "
-            "behind a proxy that authenticates, or add --insecure if the network is trusted"
+            f"host {self.host} is reachable from other machines, and no credentials are asked for: "
+            "whoever reaches the port may start, read and end every workflow. Make keys with `podium keys add` and "
+            "give --key-file, or an issuer with --oidc-issuer; or add --insecure if the network is trusted"
         )
         raise ValueError(message)
+
+    @property
+    def asks_for_credentials(self) -> bool:
+        """Whether callers must say who they are."""
+        return self.key_file is not None or self.oidc_issuer is not None
 
 
 def is_loopback(host: str) -> bool:

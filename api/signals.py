@@ -15,6 +15,7 @@ from aiohttp import web
 from api.errors import Refused, TryLater
 from api.hop import OwnerUnreachable
 from api.keys import HOP, node_of
+from api.lookup import submit
 from api.wire.workflows import running_children
 from engine.commands import UpdateTaskByRef
 from engine.ids import WorkflowId
@@ -45,7 +46,7 @@ async def signal(
         asked = waiting.pop()
         command = UpdateTaskByRef(workflow_id=asked, ref_name=None, status=status, output=output)
         try:
-            answer = await workflows.submit(command)
+            answer = await submit(request, command)
             state = await workflows.state(asked)
         except NotOwner as away:
             if asked == workflow_id:
@@ -71,6 +72,7 @@ async def _signalled_elsewhere(request: web.Request, away: NotOwner, status: Tas
     path = f"/api/tasks/{quote(away.workflow_id, safe='')}/{status.value}/signal/sync"
     try:
         answer = await request.config_dict[HOP].call(
+            request,
             away.url,
             "POST",
             path,

@@ -166,7 +166,7 @@ class _Wait:
         if owner is None:
             return None
         try:
-            answer = await self._request.config_dict[HOP].call(owner, "GET", path)
+            answer = await self._request.config_dict[HOP].call(self._request, owner, "GET", path)
         except (OwnerUnreachable, TryLater) as error:
             _log.info("owner_unreachable", owner=owner, path=path, error=str(error))
             return None

@@ -24,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+keys = typer.Typer(help="The API keys that a server asks for.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 topics = typer.Typer(help="The Kafka topics of a cluster.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 
@@ -92,6 +94,16 @@ def serve(  # noqa: PLR0913 (one parameter per flag)
     url: Annotated[str | None, _setting("URL", "Where other processes reach this one.")] = None,
     insecure: Annotated[
         bool | None, _setting("INSECURE", "Listen beyond this machine without credentials.", "--insecure")
+    ] = None,
+    key_file: Annotated[Path | None, _setting("KEY_FILE", "API keys that callers need; none: no keys.")] = None,
+    oidc_issuer: Annotated[
+        str | None, _setting("OIDC_ISSUER", "OpenID Connect issuer whose tokens are accepted.", metavar="URL")
+    ] = None,
+    oidc_audience: Annotated[
+        str | None, _setting("OIDC_AUDIENCE", "Audience that its tokens must be for. [default: podium]")
+    ] = None,
+    oidc_jwks_url: Annotated[
+        str | None, _setting("OIDC_JWKS_URL", "Where its keys are; none: as its discovery says.", metavar="URL")
     ] = None,
     body_bytes_max: Annotated[
         int | None, _setting("BODY_BYTES_MAX", "Bytes of a request body. [default: 16777216]")
@@ -204,6 +216,56 @@ def worker(
         worker_id=worker_id,
         concurrency=concurrency,
     )
+
+
+KeyFileArgument = Annotated[Path, typer.Option("--key-file", envvar="PODIUM_KEY_FILE", help="The file of the keys.")]
+
+
+@keys.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is; records say that it did what the key was used for.")],
+    *,
+    key_file: KeyFileArgument,
+    role: Annotated[
+        list[str],
+        typer.Option(envvar="PODIUM_KEY_ROLE", help="worker, reader, operator, author or admin; repeatable."),
+    ],
+    workflow: Annotated[
+        list[str] | None,
+        typer.Option(envvar="PODIUM_KEY_WORKFLOW", help="Workflows it is limited to: a name, or NAME*; repeatable."),
+    ] = None,
+    task_type: Annotated[
+        list[str] | None,
+        typer.Option(envvar="PODIUM_KEY_TASK_TYPE", help="Task types it is limited to: a name, or NAME*; repeatable."),
+    ] = None,
+    expires_days: Annotated[
+        int | None, typer.Option(envvar="PODIUM_KEY_EXPIRES_DAYS", min=1, help="Days that it is valid. [default: ever]")
+    ] = None,
+) -> None:
+    """Make a key, and the file if there is none. Prints id and secret; the secret is nowhere else."""
+    from api.cli.keys import add_key as run
+
+    run(key_file, name, roles=role, workflows=workflow, task_types=task_type, expires_days=expires_days)
+
+
+@keys.command("list")
+def list_keys(*, key_file: KeyFileArgument) -> None:
+    """Show the keys: whose they are, what they may do and how long."""
+    from api.cli.keys import list_keys as run
+
+    run(key_file)
+
+
+@keys.command("remove")
+def remove_key(
+    key_id: Annotated[str, typer.Argument(help="Id of the key.")],
+    *,
+    key_file: KeyFileArgument,
+) -> None:
+    """Take a key away. Servers notice within a second; its tokens end with it."""
+    from api.cli.keys import remove_key as run
+
+    run(key_file, key_id)
 
 
 @topics.command("apply")

@@ -19,6 +19,9 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
+from api.access.gate import Gate
+from api.access.keys import KeyFileInvalid, KeyRing
+from api.access.oidc import ForeignTokens, OidcSettings
 from api.app import build_app
 from api.cli.failures import CalledWrongly, CommandFailed, failure_of
 from api.cli.logs import configure_logs
@@ -40,13 +43,14 @@ def serve(given: Mapping[str, object]) -> None:
     """Run a server until SIGTERM or SIGINT.
 
     Raises:
-        CalledWrongly: a setting is wrong.
+        CalledWrongly: a setting is wrong, or the key file cannot be used.
         CommandFailed: the port is taken, the data directory is in use, or the log cannot be opened.
     """
     settings = read_settings(given)
     configure_logs(settings.log_level)
+    gate = _gate(settings)
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, gate))
     except (StreamsError, BaseExceptionGroup) as error:
         raise failure_of(error) from error
 
@@ -67,13 +71,28 @@ def read_settings(given: Mapping[str, object]) -> ServeSettings:
         raise CalledWrongly("; ".join(lines)) from None
 
 
-async def _run(settings: ServeSettings) -> None:
+def _gate(settings: ServeSettings) -> Gate:
+    """Return what asks callers for credentials, if the settings name any."""
+    try:
+        ring = None if settings.key_file is None else KeyRing(settings.key_file)
+    except KeyFileInvalid as error:
+        message = f"--key-file: {error}"
+        raise CalledWrongly(message) from error
+    if settings.oidc_issuer is None:
+        return Gate(keys=ring)
+    foreign = OidcSettings(
+        issuer=settings.oidc_issuer, audience=settings.oidc_audience, jwks_url=settings.oidc_jwks_url or ""
+    )
+    return Gate(keys=ring, foreign=ForeignTokens(foreign))
+
+
+async def _run(settings: ServeSettings, gate: Gate) -> None:
     begun = time.perf_counter()
     with _bound(settings) as listener:
         url = settings.url or _url(settings.host, listener.getsockname()[1])
         async with open_node(_node_settings(settings, url)) as node:
             runner = web.AppRunner(
-                build_app(node, body_bytes_max=settings.body_bytes_max),
+                build_app(node, gate=gate, body_bytes_max=settings.body_bytes_max),
                 access_log=None,
                 # A poll whose client has gone must not claim a task for nobody.
                 handler_cancellation=True,

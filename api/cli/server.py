@@ -7,7 +7,9 @@ It stands on the standard library: a client of the kind that the server itself u
 short command.
 """
 
+import base64
 import http.client
+import os
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -78,7 +80,7 @@ class Server:
                 method,
                 self._root + path,
                 body=None if body is None else orjson.dumps(body),
-                headers={"Accept": "*/*", "Content-Type": "application/json"},
+                headers={"Accept": "*/*", "Content-Type": "application/json", **_credential()},
             )
             response = connection.getresponse()
             content = response.read()
@@ -93,6 +95,12 @@ class Server:
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise CommandFailed(_refusal(content, response.status))
         return content.decode(errors="replace")
+
+
+def _credential() -> dict[str, str]:
+    """Return the header that proves who asks, if the environment holds a key: `PODIUM_KEY=ID:SECRET`."""
+    key = os.environ.get("PODIUM_KEY")
+    return {"Authorization": f"Basic {base64.b64encode(key.encode()).decode()}"} if key else {}
 
 
 def _refusal(content: bytes, status: int) -> str:

@@ -7,6 +7,7 @@ Source: Conductor's `HealthCheckResource`, `VersionResource`.
 
 from aiohttp import web
 
+from api.access.permissions import Need
 from api.keys import node_of
 from api.routing import Route
 from api.version import version
@@ -16,9 +17,9 @@ from api.wire.replies import json_reply, text_reply
 def routes() -> tuple[Route, ...]:
     """Return the routes of health and version. Probes ask at the root, clients under `/api`."""
     return (
-        Route(method="GET", path="/health", handler=get_health),
-        Route(method="GET", path="/api/health", handler=get_health),
-        Route(method="GET", path="/api/version", handler=get_version),
+        Route.get("/health", get_health, Need.NOTHING),
+        Route.get("/api/health", get_health, Need.NOTHING),
+        Route.get("/api/version", get_version, Need.NOTHING),
     )
 
 

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from aiohttp import web
 from msgspec.structs import replace
 
+from api.access.guard import check_task, check_workflow, principal_of
+from api.access.permissions import Need
 from api.errors import Conflict, NotFound
 from api.keys import node_of
 from api.routing import Route
@@ -35,21 +37,21 @@ from streams.task_wire import definition_json
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/metadata`."""
     return (
-        Route(method="POST", path="/api/metadata/workflow", handler=create_workflow_def),
-        Route(method="PUT", path="/api/metadata/workflow", handler=put_workflow_defs),
-        Route(method="POST", path="/api/metadata/workflow/validate", handler=validate_workflow_def),
-        Route(method="GET", path="/api/metadata/workflow", handler=list_workflow_defs),
-        Route(method="GET", path="/api/metadata/workflow/names", handler=list_workflow_names),
-        Route(method="GET", path="/api/metadata/workflow/names-and-versions", handler=list_names_and_versions),
-        Route(method="GET", path="/api/metadata/workflow/latest-versions", handler=list_latest_versions),
-        Route(method="GET", path="/api/metadata/workflow/{name}", handler=get_workflow_def),
-        Route(method="GET", path="/api/metadata/workflow/{name}/versions", handler=list_versions),
-        Route(method="DELETE", path="/api/metadata/workflow/{name}/{version}", handler=delete_workflow_def),
-        Route(method="POST", path="/api/metadata/taskdefs", handler=create_task_defs),
-        Route(method="PUT", path="/api/metadata/taskdefs", handler=put_task_def),
-        Route(method="GET", path="/api/metadata/taskdefs", handler=list_task_defs),
-        Route(method="GET", path="/api/metadata/taskdefs/{taskType}", handler=get_task_def),
-        Route(method="DELETE", path="/api/metadata/taskdefs/{taskType}", handler=delete_task_def),
+        Route.post("/api/metadata/workflow", create_workflow_def, Need.AUTHOR),
+        Route.put("/api/metadata/workflow", put_workflow_defs, Need.AUTHOR),
+        Route.post("/api/metadata/workflow/validate", validate_workflow_def, Need.READ),
+        Route.get("/api/metadata/workflow", list_workflow_defs, Need.READ),
+        Route.get("/api/metadata/workflow/names", list_workflow_names, Need.READ),
+        Route.get("/api/metadata/workflow/names-and-versions", list_names_and_versions, Need.READ),
+        Route.get("/api/metadata/workflow/latest-versions", list_latest_versions, Need.READ),
+        Route.get("/api/metadata/workflow/{name}", get_workflow_def, Need.READ),
+        Route.get("/api/metadata/workflow/{name}/versions", list_versions, Need.READ),
+        Route.delete("/api/metadata/workflow/{name}/{version}", delete_workflow_def, Need.AUTHOR),
+        Route.post("/api/metadata/taskdefs", create_task_defs, Need.AUTHOR),
+        Route.put("/api/metadata/taskdefs", put_task_def, Need.AUTHOR),
+        Route.get("/api/metadata/taskdefs", list_task_defs, Need.READ),
+        Route.get("/api/metadata/taskdefs/{taskType}", get_task_def, Need.READ),
+        Route.delete("/api/metadata/taskdefs/{taskType}", delete_task_def, Need.AUTHOR),
     )
 
 
@@ -57,6 +59,7 @@ async def create_workflow_def(request: web.Request) -> web.Response:
     """Register a workflow definition. One of the same name and version is replaced only with `overwrite=true`."""
     overwrite = boolean_parameter(request.query, "overwrite", default=False)
     definition = workflow_def_from(await read_json(request))
+    check_workflow(request, definition.name)
     definitions = node_of(request).definitions
     if not overwrite and definitions.workflow(definition.name, definition.version) is not None:
         message = (
@@ -71,6 +74,8 @@ async def create_workflow_def(request: web.Request) -> web.Response:
 async def put_workflow_defs(request: web.Request) -> web.Response:
     """Register a list of workflow definitions, replacing what is there; answer with a BulkResponse of names."""
     found = [workflow_def_from(value, at=f"[{index}]") for index, value in enumerate(await read_list(request))]
+    for definition in found:
+        check_workflow(request, definition.name)
     definitions = node_of(request).definitions
     for definition in found:
         await _put_workflow(definitions, definition)
@@ -85,18 +90,18 @@ async def validate_workflow_def(request: web.Request) -> web.Response:
 
 async def list_workflow_defs(request: web.Request) -> web.Response:
     """Answer with every version of every workflow definition."""
-    return json_reply([definition_json(definition) for definition in node_of(request).definitions.workflows()])
+    return json_reply([definition_json(definition) for definition in _workflows(request)])
 
 
 async def list_workflow_names(request: web.Request) -> web.Response:
     """Answer with the names of all workflow definitions."""
-    return json_reply(sorted({definition.name for definition in node_of(request).definitions.workflows()}))
+    return json_reply(sorted({definition.name for definition in _workflows(request)}))
 
 
 async def list_names_and_versions(request: web.Request) -> web.Response:
     """Answer with a map from each name to its versions, oldest first."""
     found: dict[str, list[WorkflowDef]] = {}
-    for definition in node_of(request).definitions.workflows():
+    for definition in _workflows(request):
         found.setdefault(definition.name, []).append(definition)
     return json_reply({name: _summaries(versions) for name, versions in sorted(found.items())})
 
@@ -104,7 +109,7 @@ async def list_names_and_versions(request: web.Request) -> web.Response:
 async def list_latest_versions(request: web.Request) -> web.Response:
     """Answer with the newest version of each workflow definition."""
     newest: dict[str, WorkflowDef] = {}
-    for definition in node_of(request).definitions.workflows():
+    for definition in _workflows(request):
         known = newest.get(definition.name)
         if known is None or known.version < definition.version:
             newest[definition.name] = definition
@@ -114,6 +119,7 @@ async def list_latest_versions(request: web.Request) -> web.Response:
 async def get_workflow_def(request: web.Request) -> web.Response:
     """Answer with a workflow definition, the newest version unless one is asked for."""
     name = request.match_info["name"]
+    check_workflow(request, name)
     version = optional_integer_parameter(request.query, "version")
     definition = node_of(request).definitions.workflow(name, version)
     if definition is None:
@@ -125,13 +131,15 @@ async def get_workflow_def(request: web.Request) -> web.Response:
 async def list_versions(request: web.Request) -> web.Response:
     """Answer with the versions of one workflow definition, oldest first."""
     name = request.match_info["name"]
-    found = [definition for definition in node_of(request).definitions.workflows() if definition.name == name]
+    check_workflow(request, name)
+    found = [definition for definition in _workflows(request) if definition.name == name]
     return json_reply(_summaries(found))
 
 
 async def delete_workflow_def(request: web.Request) -> web.Response:
     """Forget one version of a workflow definition. What runs by it goes on."""
     name = request.match_info["name"]
+    check_workflow(request, name)
     version = integer_from_path(request, "version")
     if not await node_of(request).definitions.delete_workflow(name, version):
         message = f"No such workflow definition: {name} version: {version}"
@@ -142,6 +150,8 @@ async def delete_workflow_def(request: web.Request) -> web.Response:
 async def create_task_defs(request: web.Request) -> web.Response:
     """Register a list of task definitions, replacing what is there."""
     found = [task_def_from(value, at=f"[{index}]") for index, value in enumerate(await read_list(request))]
+    for definition in found:
+        check_task(request, definition.name)
     definitions = node_of(request).definitions
     for definition in found:
         await _put_task(definitions, definition, created=True)
@@ -150,18 +160,23 @@ async def create_task_defs(request: web.Request) -> web.Response:
 
 async def put_task_def(request: web.Request) -> web.Response:
     """Register one task definition; one that is there keeps the time of its creation."""
-    await _put_task(node_of(request).definitions, task_def_from(await read_json(request)), created=False)
+    definition = task_def_from(await read_json(request))
+    check_task(request, definition.name)
+    await _put_task(node_of(request).definitions, definition, created=False)
     return empty_reply()
 
 
 async def list_task_defs(request: web.Request) -> web.Response:
     """Answer with every task definition."""
-    return json_reply([definition_json(definition) for definition in node_of(request).definitions.tasks()])
+    principal = principal_of(request)
+    found = [found for found in node_of(request).definitions.tasks() if principal.may_see_task(found.name)]
+    return json_reply([definition_json(definition) for definition in found])
 
 
 async def get_task_def(request: web.Request) -> web.Response:
     """Answer with one task definition."""
     name = request.match_info["taskType"]
+    check_task(request, name)
     definition = node_of(request).definitions.task(name)
     if definition is None:
         message = f"No such task type found by name: {name}"
@@ -172,10 +187,17 @@ async def get_task_def(request: web.Request) -> web.Response:
 async def delete_task_def(request: web.Request) -> web.Response:
     """Forget a task definition. What runs by it goes on; a workflow that starts later gets the defaults."""
     name = request.match_info["taskType"]
+    check_task(request, name)
     if not await node_of(request).definitions.delete_task(name):
         message = f"No such task definition: {name}"
         raise NotFound(message)
     return empty_reply()
+
+
+def _workflows(request: web.Request) -> list[WorkflowDef]:
+    """Return the definitions that the caller may see."""
+    principal = principal_of(request)
+    return [found for found in node_of(request).definitions.workflows() if principal.may_see_workflow(found.name)]
 
 
 async def _put_workflow(definitions: Definitions, definition: WorkflowDef) -> None:

@@ -6,11 +6,12 @@ method and path stands in it twice.
 
 from typing import Final
 
-from api.routes import health, metadata, tasks, workflow, workflow_bulk, workflow_execute
+from api.routes import access, health, metadata, tasks, workflow, workflow_bulk, workflow_execute
 from api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *health.routes(),
+    *access.routes(),
     *metadata.routes(),
     *workflow_bulk.routes(),
     *workflow_execute.routes(),

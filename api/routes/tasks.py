@@ -14,10 +14,12 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from api.access.guard import check_task, principal_of
+from api.access.permissions import Need
 from api.errors import NotFound, Refused, RequestInvalid, TryLater
 from api.hop import OwnerUnreachable, is_hopped
 from api.keys import HOP, graph_of, node_of
-from api.lookup import accepted, state_of
+from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.signals import signal
 from api.wire.reading import integer_parameter, read_json, read_object, text_parameter
@@ -45,22 +47,20 @@ _log = structlog.get_logger(__name__)
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/tasks`. `signal` stands before the update by name, whose pattern covers it."""
     return (
-        Route(method="GET", path="/api/tasks/poll/{taskType}", handler=poll, busy=True),
-        Route(method="GET", path="/api/tasks/poll/batch/{taskType}", handler=poll_batch, busy=True),
-        Route(method="POST", path="/api/tasks", handler=update, busy=True),
-        Route(method="POST", path="/api/tasks/update-v2", handler=update_and_poll, busy=True),
-        Route(method="GET", path="/api/tasks/queue/sizes", handler=queue_sizes),
-        Route(method="GET", path="/api/tasks/queue/size", handler=queue_size),
-        Route(method="GET", path="/api/tasks/queue/all", handler=queue_all),
-        Route(method="GET", path="/api/tasks/queue/polldata", handler=poll_data),
-        Route(method="GET", path="/api/tasks/queue/polldata/all", handler=poll_data_of_all),
-        Route(method="POST", path="/api/tasks/{workflowId}/{status}/signal", handler=signal_workflow),
-        Route(method="POST", path="/api/tasks/{workflowId}/{status}/signal/sync", handler=signal_and_show),
-        Route(method="POST", path="/api/tasks/{workflowId}/{taskRefName}/{status}", handler=update_by_ref),
-        Route(
-            method="POST", path="/api/tasks/{workflowId}/{taskRefName}/{status}/sync", handler=update_by_ref_and_show
-        ),
-        Route(method="GET", path="/api/tasks/{taskId}", handler=get_task),
+        Route.get("/api/tasks/poll/{taskType}", poll, Need.WORK, busy=True),
+        Route.get("/api/tasks/poll/batch/{taskType}", poll_batch, Need.WORK, busy=True),
+        Route.post("/api/tasks", update, Need.WORK, busy=True),
+        Route.post("/api/tasks/update-v2", update_and_poll, Need.WORK, busy=True),
+        Route.get("/api/tasks/queue/sizes", queue_sizes, Need.READ),
+        Route.get("/api/tasks/queue/size", queue_size, Need.READ),
+        Route.get("/api/tasks/queue/all", queue_all, Need.READ),
+        Route.get("/api/tasks/queue/polldata", poll_data, Need.READ),
+        Route.get("/api/tasks/queue/polldata/all", poll_data_of_all, Need.READ),
+        Route.post("/api/tasks/{workflowId}/{status}/signal", signal_workflow, Need.OPERATE),
+        Route.post("/api/tasks/{workflowId}/{status}/signal/sync", signal_and_show, Need.OPERATE),
+        Route.post("/api/tasks/{workflowId}/{taskRefName}/{status}", update_by_ref, Need.OPERATE),
+        Route.post("/api/tasks/{workflowId}/{taskRefName}/{status}/sync", update_by_ref_and_show, Need.OPERATE),
+        Route.get("/api/tasks/{taskId}", get_task, Need.READ),
     )
 
 
@@ -127,7 +127,7 @@ async def update_by_ref(request: web.Request) -> web.Response:
     """End the open task of a reference name; answer with its id, or with nothing where none is open."""
     state, command = await _update_by_ref(request)
     task = open_task_of(state, RefName(request.match_info["taskRefName"]))
-    answer = await node_of(request).workflows.submit(command)
+    answer = await submit(request, command)
     if answer.rejected is not None and answer.rejected.code is RejectionCode.TASK_NOT_FOUND:
         return empty_reply()
     accepted(answer)
@@ -137,7 +137,7 @@ async def update_by_ref(request: web.Request) -> web.Response:
 async def update_by_ref_and_show(request: web.Request) -> web.Response:
     """End the open task of a reference name; answer with the workflow."""
     _, command = await _update_by_ref(request)
-    state = accepted(await node_of(request).workflows.submit(command))
+    state = accepted(await submit(request, command))
     return json_reply(workflow_json(state, graph_of(request, state)))
 
 
@@ -188,10 +188,12 @@ async def get_task(request: web.Request) -> web.Response:
 async def queue_sizes(request: web.Request) -> web.Response:
     """Answer with how many tasks of the given types wait."""
     types = request.query.getall("taskType", [])
+    for task_type in types:
+        check_task(request, task_type)
     if not types:
         message = "query parameter taskType must name a task type at least once, but is absent"
         raise RequestInvalid(message)
-    sizes = node_of(request).polls.sizes()
+    sizes = _sizes(request)
     return json_reply({task_type: sizes.get(task_type, 0) for task_type in types})
 
 
@@ -203,12 +205,13 @@ async def queue_size(request: web.Request) -> web.Response:
         raise RequestInvalid(message)
     domain = text_parameter(request.query, "domain")
     queue = f"{domain}:{task_type}" if domain else task_type
-    return json_reply(node_of(request).polls.sizes().get(queue, 0))
+    check_task(request, task_type)
+    return json_reply(_sizes(request).get(queue, 0))
 
 
 async def queue_all(request: web.Request) -> web.Response:
     """Answer with how many tasks wait in each queue."""
-    return json_reply(node_of(request).polls.sizes())
+    return json_reply(_sizes(request))
 
 
 async def poll_data(request: web.Request) -> web.Response:
@@ -217,12 +220,24 @@ async def poll_data(request: web.Request) -> web.Response:
     if not task_type:
         message = "query parameter taskType must name a task type, but is absent"
         raise RequestInvalid(message)
+    check_task(request, task_type)
     return json_reply(_without_empty_domains(node_of(request).polls.poll_records(task_type)))
 
 
 async def poll_data_of_all(request: web.Request) -> web.Response:
     """Answer with who polled last, for every task type."""
-    return json_reply(_without_empty_domains(node_of(request).polls.poll_records()))
+    principal = principal_of(request)
+    records = [
+        record for record in node_of(request).polls.poll_records() if principal.may_see_task(record["queueName"])
+    ]
+    return json_reply(_without_empty_domains(records))
+
+
+def _sizes(request: web.Request) -> dict[str, int]:
+    """Return how many tasks wait in each queue that the caller may see. A queue is a type, or `domain:type`."""
+    principal = principal_of(request)
+    sizes = node_of(request).polls.sizes()
+    return {queue: size for queue, size in sizes.items() if principal.may_see_task(queue.rpartition(":")[2])}
 
 
 def _without_empty_domains(records: Sequence[JsonObject]) -> list[JsonObject]:
@@ -233,6 +248,7 @@ def _without_empty_domains(records: Sequence[JsonObject]) -> list[JsonObject]:
 async def _polled(
     request: web.Request, task_type: str, *, worker_id: str, domain: str, count: int, timeout_ms: int, here: bool
 ) -> Sequence[JsonObject]:
+    check_task(request, task_type)
     if count == 0:
         return []
     try:
@@ -263,9 +279,8 @@ async def _reported(request: web.Request, command: ReportTaskResult) -> Answer |
     Raises:
         Refused: there is no such task, or it takes no reports.
     """
-    workflows = node_of(request).workflows
     try:
-        answer = await workflows.submit(command)
+        answer = await submit(request, command)
     except DecisionTimeout:
         return None
     except NotOwner as away:
@@ -277,8 +292,13 @@ async def _reported(request: web.Request, command: ReportTaskResult) -> Answer |
             else:
                 if response.status < web.HTTPInternalServerError.status_code:
                     return response
+        principal = principal_of(request)
+        if not (principal.sees_all_workflows and principal.sees_all_tasks):
+            # Only the owner knows of which type the task is.
+            message = f"{away}, so it cannot be seen whether {principal.subject} may report on its task: ask again"
+            raise TryLater(message) from away
         # Whoever owns the workflow next will find it. If the owner took it after all, it is ignored as repeated.
-        await workflows.append(command)
+        await node_of(request).workflows.append(command)
         return None
     if answer.rejected is not None:
         raise Refused(answer.rejected)

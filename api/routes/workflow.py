@@ -11,10 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
+from api.access.guard import check_workflow, within_limits
+from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
 from api.errors import NotFound, RequestInvalid
 from api.keys import graph_of, node_of
-from api.lookup import accepted, state_of
+from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.wire.operations import PRIORITY_MAX, skip_from, start_from
 from api.wire.reading import (
@@ -52,22 +54,22 @@ DRY_RUN: Final = "test"
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/workflow`."""
     return (
-        Route(method="POST", path="/api/workflow", handler=start),
-        Route(method="GET", path="/api/workflow/search", handler=search),
-        Route(method="GET", path="/api/workflow/running/{name}", handler=list_running),
-        Route(method="PUT", path="/api/workflow/decide/{workflowId}", handler=decide),
-        Route(method="POST", path="/api/workflow/{name}", handler=start_by_name),
-        Route(method="GET", path="/api/workflow/{workflowId}", handler=get),
-        Route(method="DELETE", path="/api/workflow/{workflowId}", handler=terminate),
-        Route(method="GET", path="/api/workflow/{workflowId}/status", handler=get_status),
-        Route(method="GET", path="/api/workflow/{workflowId}/tasks", handler=list_tasks),
-        Route(method="PUT", path="/api/workflow/{workflowId}/pause", handler=pause),
-        Route(method="PUT", path="/api/workflow/{workflowId}/resume", handler=resume),
-        Route(method="POST", path="/api/workflow/{workflowId}/restart", handler=restart),
-        Route(method="POST", path="/api/workflow/{workflowId}/retry", handler=retry),
-        Route(method="PUT", path="/api/workflow/{workflowId}/skiptask/{taskRefName}", handler=skip_task),
-        Route(method="POST", path="/api/workflow/{name}/correlated", handler=list_correlated_of_many),
-        Route(method="GET", path="/api/workflow/{name}/correlated/{correlationId}", handler=list_correlated),
+        Route.post("/api/workflow", start, Need.OPERATE),
+        Route.get("/api/workflow/search", search, Need.READ),
+        Route.get("/api/workflow/running/{name}", list_running, Need.READ),
+        Route.put("/api/workflow/decide/{workflowId}", decide, Need.OPERATE),
+        Route.post("/api/workflow/{name}", start_by_name, Need.OPERATE),
+        Route.get("/api/workflow/{workflowId}", get, Need.READ),
+        Route.delete("/api/workflow/{workflowId}", terminate, Need.OPERATE),
+        Route.get("/api/workflow/{workflowId}/status", get_status, Need.READ),
+        Route.get("/api/workflow/{workflowId}/tasks", list_tasks, Need.READ),
+        Route.put("/api/workflow/{workflowId}/pause", pause, Need.OPERATE),
+        Route.put("/api/workflow/{workflowId}/resume", resume, Need.OPERATE),
+        Route.post("/api/workflow/{workflowId}/restart", restart, Need.OPERATE),
+        Route.post("/api/workflow/{workflowId}/retry", retry, Need.OPERATE),
+        Route.put("/api/workflow/{workflowId}/skiptask/{taskRefName}", skip_task, Need.OPERATE),
+        Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ),
+        Route.get("/api/workflow/{name}/correlated/{correlationId}", list_correlated, Need.READ),
     )
 
 
@@ -194,7 +196,7 @@ async def terminate(request: web.Request) -> web.Response:
 async def search(request: web.Request) -> web.Response:
     """Answer with a page of the workflows that a query finds."""
     query = request.query
-    clauses = text_parameter(query, "query")
+    clauses = within_limits(request, text_parameter(query, "query"))
     if boolean_parameter(query, "topLevelOnly", default=False):
         clauses = f'({clauses}) AND parentWorkflowId=""' if clauses else 'parentWorkflowId=""'
     page = await node_of(request).history.search(
@@ -212,6 +214,7 @@ async def list_running(request: web.Request) -> web.Response:
     query = request.query
     begun_after_ms = optional_integer_parameter(query, "startTime", maximum=_INSTANT_MAX)
     begun_before_ms = optional_integer_parameter(query, "endTime", maximum=_INSTANT_MAX)
+    check_workflow(request, request.match_info["name"])
     return json_reply(
         await running(
             request,
@@ -224,6 +227,7 @@ async def list_running(request: web.Request) -> web.Response:
 
 async def list_correlated(request: web.Request) -> web.Response:
     """Answer with the workflows of a name and a correlation id; with the ended ones if asked for."""
+    check_workflow(request, request.match_info["name"])
     found = await correlated(
         request,
         request.match_info["name"],
@@ -237,6 +241,7 @@ async def list_correlated_of_many(request: web.Request) -> web.Response:
     """Answer with a map from each correlation id of the body to the workflows of a name that carry it."""
     include_closed = boolean_parameter(request.query, "includeClosed", default=False)
     name = request.match_info["name"]
+    check_workflow(request, name)
     found: dict[str, list[JsonObject]] = {}
     for correlation_id in await read_ids(request, ids_max=CORRELATED_MAX):
         states = await correlated(request, name, correlation_id, include_closed=include_closed)
@@ -249,7 +254,7 @@ _INSTANT_MAX: Final = 2**53
 
 
 async def _start(request: web.Request, command: StartWorkflow) -> WorkflowId:
-    answer = await node_of(request).workflows.submit(command)
+    answer = await submit(request, command)
     accepted(answer)
     return answer.workflow_id
 
@@ -257,7 +262,7 @@ async def _start(request: web.Request, command: StartWorkflow) -> WorkflowId:
 async def _send(request: web.Request, command: Command) -> WorkflowState:
     # Whatever body a client puts into an action is read, so that the connection can be used again, and ignored.
     await read_bytes(request)
-    return accepted(await node_of(request).workflows.submit(command))
+    return accepted(await submit(request, command))
 
 
 def _rendered(request: web.Request, states: Sequence[WorkflowState]) -> list[JsonObject]:

@@ -14,9 +14,11 @@ from urllib.parse import quote, urlencode
 import orjson
 from aiohttp import web
 
+from api.access.permissions import Need
 from api.errors import ApiError
 from api.hop import OwnerUnreachable, is_hopped
-from api.keys import HOP, node_of
+from api.keys import HOP
+from api.lookup import submit
 from api.routing import Route
 from api.wire.reading import boolean_parameter, read_ids, text_parameter
 from api.wire.replies import json_reply
@@ -42,11 +44,11 @@ AT_ONCE_MAX: Final = 64
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/workflow/bulk`."""
     return (
-        Route(method="PUT", path="/api/workflow/bulk/pause", handler=pause),
-        Route(method="PUT", path="/api/workflow/bulk/resume", handler=resume),
-        Route(method="POST", path="/api/workflow/bulk/restart", handler=restart),
-        Route(method="POST", path="/api/workflow/bulk/retry", handler=retry),
-        Route(method="POST", path="/api/workflow/bulk/terminate", handler=terminate),
+        Route.put("/api/workflow/bulk/pause", pause, Need.OPERATE),
+        Route.put("/api/workflow/bulk/resume", resume, Need.OPERATE),
+        Route.post("/api/workflow/bulk/restart", restart, Need.OPERATE),
+        Route.post("/api/workflow/bulk/retry", retry, Need.OPERATE),
+        Route.post("/api/workflow/bulk/terminate", terminate, Need.OPERATE),
     )
 
 
@@ -112,17 +114,17 @@ async def _send(
 ) -> str:
     """Send one command, here or to the owner; return why it was refused, "" if it was not."""
     try:
-        answer = await node_of(request).workflows.submit(command)
+        answer = await submit(request, command)
     except NotOwner as away:
         if away.url is None or is_hopped(request):
             return f"{away}: ask again"
         path = f"/api/workflow/{quote(workflow_id, safe='')}{path_after_id}"
         try:
-            told = await request.config_dict[HOP].call(away.url, method, path)
+            told = await request.config_dict[HOP].call(request, away.url, method, path)
         except (OwnerUnreachable, ApiError) as error:
             return f"{away}, which did not answer: {error}; ask again"
         return "" if told.status < web.HTTPBadRequest.status_code else _message_of(told.body)
-    except StreamsError as error:
+    except (ApiError, StreamsError) as error:
         return str(error)
     return "" if answer.rejected is None else answer.rejected.reason
 

@@ -17,10 +17,11 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from api.access.permissions import Need
 from api.errors import TryLater, error_json
 from api.hop import OwnerUnreachable
-from api.keys import HOP, graph_of, node_of
-from api.lookup import accepted
+from api.keys import HOP, graph_of
+from api.lookup import accepted, submit
 from api.routing import Route
 from api.waiting import ELSEWHERE_SECONDS, PAUSE_S, WAIT_SECONDS_MAX, settled
 from api.wire.operations import start_from
@@ -51,10 +52,10 @@ _NOT_COMPLETED: Final = 422
 def routes() -> tuple[Route, ...]:
     """Return the routes of synchronous execution."""
     return (
-        Route(method="POST", path="/api/workflow/execute/{name}/{version}", handler=execute),
-        Route(method="POST", path="/api/workflow/execute/{name}", handler=call),
-        Route(method="GET", path="/api/workflow/execute/{name}", handler=call_by_query),
-        Route(method="GET", path="/api/workflow/{workflowId}/await", handler=await_settled),
+        Route.post("/api/workflow/execute/{name}/{version}", execute, Need.OPERATE),
+        Route.post("/api/workflow/execute/{name}", call, Need.OPERATE),
+        Route.get("/api/workflow/execute/{name}", call_by_query, Need.OPERATE),
+        Route.get("/api/workflow/{workflowId}/await", await_settled, Need.READ),
     )
 
 
@@ -133,7 +134,7 @@ async def _called(request: web.Request, given: JsonObject) -> web.Response:
 
 
 async def _started(request: web.Request, command: StartWorkflow) -> WorkflowId:
-    answer = await node_of(request).workflows.submit(command)
+    answer = await submit(request, command)
     accepted(answer)
     return answer.workflow_id
 
@@ -196,7 +197,7 @@ async def _response_from(request: web.Request, away: NotOwner, wish: _Wish) -> J
     )
     path = f"/api/workflow/{quote(away.workflow_id, safe='')}/await?{parameters}"
     try:
-        answer = await request.config_dict[HOP].call(away.url, "GET", path)
+        answer = await request.config_dict[HOP].call(request, away.url, "GET", path)
     except (OwnerUnreachable, TryLater):
         return None
     if answer.status != web.HTTPOk.status_code:

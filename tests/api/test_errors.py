@@ -6,8 +6,10 @@ import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from api.access.gate import Gate
 from api.app import surface
 from api.errors import Conflict, NotFound, Refused, RequestInvalid
+from api.keys import GATE
 from engine.json_value import JsonObject
 from engine.rejections import Rejected, RejectionCode
 from engine.validation import Violation
@@ -22,6 +24,7 @@ async def answer_to(error: Exception) -> tuple[int, JsonObject, dict[str, str]]:
         raise error
 
     app = web.Application(middlewares=[surface])
+    app[GATE] = Gate()
     app.router.add_route("POST", "/fail", fail)
     async with TestClient(TestServer(app)) as client:
         response = await client.post("/fail")

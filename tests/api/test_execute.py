@@ -7,27 +7,29 @@ from typing import Any
 
 import orjson
 
-from engine.json_value import JsonObject
+from engine.json_value import JsonObject, JsonValue
 from tests.api.rest_client import Rest, result, simple
 
 HUMAN = {"name": "approve", "taskReferenceName": "approve", "type": "HUMAN"}
 SUBMIT = "/api/workflow/execute"
 
 
-async def execute(rest: Rest, name: str, parameters: str = "", **fields: object) -> JsonObject:
+async def execute(rest: Rest, name: str, parameters: str = "", **fields: JsonValue) -> JsonObject:
     """Execute a workflow; the answer comes when it settles."""
     answer: JsonObject = await rest.json("POST", f"{SUBMIT}/{name}/1?{parameters}", {"name": name, **fields})
     return answer
 
 
-async def work(rest: Rest, name: str, **fields: object) -> JsonObject:
+async def work(rest: Rest, name: str, **fields: JsonValue) -> JsonObject:
     """Do the one task of a type that comes; return it."""
     task = await rest.take(name)
     await rest.call("POST", "/api/tasks", result(task, **fields))
     return task
 
 
-async def executed_while(rest: Rest, worker: Coroutine[Any, Any, object], *asked: str, **fields: object) -> JsonObject:
+async def executed_while(
+    rest: Rest, worker: Coroutine[Any, Any, object], *asked: str, **fields: JsonValue
+) -> JsonObject:
     """Execute a workflow while a worker does its part."""
     async with asyncio.TaskGroup() as group:
         answer = group.create_task(execute(rest, *asked, **fields))

@@ -7,9 +7,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from api.access.gate import Gate
 from api.app import surface
 from api.hop import HOPPED_HEADER, Hop
-from api.keys import HOP
+from api.keys import GATE, HOP
 from api.routing import Handler
 from engine.ids import WorkflowId
 from streams.service import NotOwner
@@ -26,6 +27,7 @@ async def open_hop(app: web.Application) -> AsyncIterator[None]:
 def process(handler: Handler) -> web.Application:
     """Return a process with one route."""
     app = web.Application(middlewares=[surface])
+    app[GATE] = Gate()
     app[HOP] = Hop()
     app.cleanup_ctx.append(open_hop)
     app.router.add_route("PUT", PATH, handler)

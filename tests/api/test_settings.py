@@ -49,8 +49,10 @@ def test_loopback_needs_no_permission(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])  # noqa: S104 (that is the point)
-def test_any_other_host_needs_the_word_insecure(host: str) -> None:
-    """There are no credentials: who listens beyond this machine must say that they mean it."""
+def test_any_other_host_needs_credentials_or_the_word_insecure(host: str, tmp_path: Path) -> None:
+    """Who listens beyond this machine and asks for nothing must say that they mean it."""
+    assert read_settings({"host": host, "key_file": tmp_path / "keys.json"}).host == host
+    assert read_settings({"host": host, "oidc_issuer": "https://issuer.example"}).host == host
     with pytest.raises(CalledWrongly, match="--insecure"):
         read_settings({"host": host})
     assert read_settings({"host": host, "insecure": True}).host == host

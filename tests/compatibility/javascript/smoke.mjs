@@ -96,3 +96,5 @@ console.log(
     refusal,
   }),
 );
+// With a key the SDK renews its token for ever, which would keep the program from ending.
+process.exit(0);
