@@ -72,7 +72,7 @@ async def _share_the_partitions(session: aiohttp.ClientSession, nodes: Sequence[
     async with asyncio.timeout(BALANCED_WITHIN_S):
         for node in nodes:
             while True:
-                async with session.get(f"{node.url}/health") as answer:
+                async with session.get(f"{node.url}/health", raise_for_status=False) as answer:
                     partitions = (await answer.json())["partitions"]
                 if 0 < len(partitions["deciding"]) < KAFKA_PARTITIONS and not partitions["recovering"]:
                     break
