@@ -16,7 +16,7 @@ from engine.model import WorkflowState
 from streams.errors import HistoryUnavailable
 from streams.history import HistorySettings, HistoryStore, Projector
 from streams.ports import Log
-from streams.service import History, SearchPage
+from streams.service import History, SearchFor, SearchPage
 from streams.settings import NodeSettings
 
 
@@ -108,9 +108,18 @@ class NoHistory:
         del workflow_id
         return None
 
-    async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
+    async def search(
+        self,
+        *,
+        query: str,
+        free_text: str,
+        start: int,
+        size: int,
+        sort: str,
+        what: SearchFor = SearchFor.WORKFLOWS,
+    ) -> SearchPage:
         """See `History`: there is nothing to search."""
-        del query, free_text, start, size, sort
+        del query, free_text, start, size, sort, what
         message = "this server keeps no history: it was started with --no-history"
         raise HistoryUnavailable(message)
 

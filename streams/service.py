@@ -5,6 +5,7 @@ call that returned is durable: what it says is in the log.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -175,6 +176,16 @@ class TaskPolls(Protocol):
         ...
 
 
+class SearchFor(StrEnum):
+    """What a search finds."""
+
+    WORKFLOWS = "WORKFLOWS"
+    TASKS = "TASKS"
+    """Attempts of tasks; the query names their fields."""
+    WORKFLOWS_BY_TASKS = "WORKFLOWS_BY_TASKS"
+    """The workflows of the attempts that the query finds; the sorting names fields of workflows."""
+
+
 class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of hits and the exact number of all of them."""
 
@@ -193,8 +204,17 @@ class History(Protocol):
         """
         ...
 
-    async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
-        """Return executions as Conductor's WorkflowSummary (JSON), in Conductor's query language.
+    async def search(
+        self,
+        *,
+        query: str,
+        free_text: str,
+        start: int,
+        size: int,
+        sort: str,
+        what: SearchFor = SearchFor.WORKFLOWS,
+    ) -> SearchPage:
+        """Return what a query in Conductor's language finds: Conductor's WorkflowSummary or TaskSummary, as JSON.
 
         Raises:
             HistoryUnavailable: the store cannot answer.

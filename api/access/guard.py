@@ -4,12 +4,16 @@ Holds the checks that handlers make once they know a workflow's name or a task's
 the invariant that a caller without limits pays nothing.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
 from api.access.errors import Forbidden
 from api.access.permissions import EVERYBODY, Principal
+
+_ESCAPED: Final = frozenset("'\\*")
+"""In a quoted text of the query language."""
 
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
 
@@ -32,14 +36,17 @@ def check_workflow(request: web.Request, name: str) -> None:
         raise Forbidden(message)
 
 
-def within_limits(request: web.Request, query: str) -> str:
+def workflows_within_limits(request: web.Request, query: str) -> str:
     """Return a search for workflows that finds only those within the caller's limits."""
     principal = principal_of(request)
-    if principal.sees_all_workflows:
-        return query
-    names = [_clause(pattern) for pattern in principal.workflows]
-    limit = f"({' OR '.join(names)})"
-    return f"({query}) AND {limit}" if query else limit
+    return _limited(query, _clause("workflowType", principal.workflows))
+
+
+def tasks_within_limits(request: web.Request, query: str) -> str:
+    """Return a search for tasks that finds only those within the caller's limits, of both kinds."""
+    principal = principal_of(request)
+    of_workflows = _limited(query, _clause("workflowType", principal.workflows))
+    return _limited(of_workflows, _clause("taskDefName", principal.task_types))
 
 
 def check_task(request: web.Request, task_type: str) -> None:
@@ -54,6 +61,18 @@ def check_task(request: web.Request, task_type: str) -> None:
         raise Forbidden(message)
 
 
-def _clause(pattern: str) -> str:
-    literal = "".join(rf"\{character}" if character in "'\\*" else character for character in pattern.removesuffix("*"))
-    return f"workflowType STARTS_WITH '{literal}'" if pattern.endswith("*") else f"workflowType = '{literal}'"
+def _limited(query: str, limit: str) -> str:
+    return f"({query}) AND {limit}" if query and limit else query or limit
+
+
+def _clause(field: str, patterns: Sequence[str]) -> str:
+    """Return the condition that a field has one of these names, "" if all names are meant."""
+    if "*" in patterns:
+        return ""
+    return f"({' OR '.join(_condition(field, pattern) for pattern in patterns)})"
+
+
+def _condition(field: str, pattern: str) -> str:
+    name = pattern.removesuffix("*")
+    literal = "".join(f"\\{character}" if character in _ESCAPED else character for character in name)
+    return f"{field} STARTS_WITH '{literal}'" if pattern.endswith("*") else f"{field} = '{literal}'"

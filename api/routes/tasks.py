@@ -22,7 +22,7 @@ from api.keys import HOP, graph_of, node_of
 from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.signals import signal
-from api.wire.reading import integer_parameter, read_json, read_object, text_parameter
+from api.wire.reading import integer_parameter, read_bytes, read_json, read_object, text_parameter
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.task_results import result_status_from, task_result_from
 from api.wire.workflows import open_task_of, return_strategy, signal_json, task_json, workflow_json
@@ -54,6 +54,8 @@ def routes() -> tuple[Route, ...]:
         Route.get("/api/tasks/queue/sizes", queue_sizes, Need.READ),
         Route.get("/api/tasks/queue/size", queue_size, Need.READ),
         Route.get("/api/tasks/queue/all", queue_all, Need.READ),
+        Route.get("/api/tasks/queue/all/verbose", queue_all_verbose, Need.READ),
+        Route.post("/api/tasks/queue/requeue/{taskType}", requeue, Need.OPERATE),
         Route.get("/api/tasks/queue/polldata", poll_data, Need.READ),
         Route.get("/api/tasks/queue/polldata/all", poll_data_of_all, Need.READ),
         Route.post("/api/tasks/{workflowId}/{status}/signal", signal_workflow, Need.OPERATE),
@@ -212,6 +214,20 @@ async def queue_size(request: web.Request) -> web.Response:
 async def queue_all(request: web.Request) -> web.Response:
     """Answer with how many tasks wait in each queue."""
     return json_reply(_sizes(request))
+
+
+async def queue_all_verbose(request: web.Request) -> web.Response:
+    """Answer with how many tasks wait in each queue, in the shape of Conductor's queues of one shard."""
+    return json_reply({queue: {"a": {"size": size, "uacked": 0}} for queue, size in _sizes(request).items()})
+
+
+async def requeue(request: web.Request) -> web.Response:
+    """Answer with how many tasks of a type wait. Queues are derived from the log, so none has to be put back."""
+    task_type = request.match_info["taskType"]
+    check_task(request, task_type)
+    await read_bytes(request)
+    waiting = sum(size for queue, size in _sizes(request).items() if queue.rpartition(":")[2] == task_type)
+    return text_reply(str(waiting))
 
 
 async def poll_data(request: web.Request) -> web.Response:

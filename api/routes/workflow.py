@@ -1,4 +1,4 @@
-"""Workflows: start, look, act, find.
+"""Workflows: start, look, act.
 
 Must not hold rules of workflows: each action is a command, and a refusal comes back with its own words. Keeps
 the invariant that whoever was answered a workflow id finds that workflow at once.
@@ -11,11 +11,11 @@ from typing import Final
 
 from aiohttp import web
 
-from api.access.guard import check_workflow, within_limits
+from api.access.guard import check_workflow
 from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
 from api.errors import NotFound, RequestInvalid
-from api.keys import graph_of, node_of
+from api.keys import graph_of
 from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.wire.operations import PRIORITY_MAX, skip_from, start_from
@@ -29,6 +29,7 @@ from api.wire.reading import (
     text_parameter,
 )
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
+from api.wire.violations import Wire, validated
 from api.wire.workflows import status_json, task_json, workflow_json
 from engine.commands import (
     Command,
@@ -45,17 +46,21 @@ from engine.json_value import JsonObject
 from engine.model import WorkflowState, status_of
 from engine.status import TaskStatus
 
-SEARCH_SIZE_MAX: Final = 5_000
-"""Hits of one answer. Source: Conductor."""
 DRY_RUN: Final = "test"
 """In Conductor, the path of a run with mocked tasks: who asks for one must not start a workflow of that name."""
+
+
+class CorrelatedRequest(Wire):
+    """Which workflows, by correlation ids and names."""
+
+    correlation_ids: tuple[str, ...] = ()
+    workflow_names: tuple[str, ...] = ()
 
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/workflow`."""
     return (
         Route.post("/api/workflow", start, Need.OPERATE),
-        Route.get("/api/workflow/search", search, Need.READ),
         Route.get("/api/workflow/running/{name}", list_running, Need.READ),
         Route.put("/api/workflow/decide/{workflowId}", decide, Need.OPERATE),
         Route.post("/api/workflow/{name}", start_by_name, Need.OPERATE),
@@ -68,6 +73,7 @@ def routes() -> tuple[Route, ...]:
         Route.post("/api/workflow/{workflowId}/restart", restart, Need.OPERATE),
         Route.post("/api/workflow/{workflowId}/retry", retry, Need.OPERATE),
         Route.put("/api/workflow/{workflowId}/skiptask/{taskRefName}", skip_task, Need.OPERATE),
+        Route.post("/api/workflow/correlated/batch", list_correlated_in_batch, Need.READ),
         Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ),
         Route.get("/api/workflow/{name}/correlated/{correlationId}", list_correlated, Need.READ),
     )
@@ -193,22 +199,6 @@ async def terminate(request: web.Request) -> web.Response:
     return empty_reply()
 
 
-async def search(request: web.Request) -> web.Response:
-    """Answer with a page of the workflows that a query finds."""
-    query = request.query
-    clauses = within_limits(request, text_parameter(query, "query"))
-    if boolean_parameter(query, "topLevelOnly", default=False):
-        clauses = f'({clauses}) AND parentWorkflowId=""' if clauses else 'parentWorkflowId=""'
-    page = await node_of(request).history.search(
-        query=clauses,
-        free_text=text_parameter(query, "freeText", "*"),
-        start=integer_parameter(query, "start", 0),
-        size=integer_parameter(query, "size", 100, maximum=SEARCH_SIZE_MAX),
-        sort="|".join(part for part in query.getall("sort", []) if part),
-    )
-    return json_reply({"totalHits": page.total, "results": page.hits})
-
-
 async def list_running(request: web.Request) -> web.Response:
     """Answer with the ids of the running workflows of a name; with both times given, of all that began between them."""
     query = request.query
@@ -246,6 +236,24 @@ async def list_correlated_of_many(request: web.Request) -> web.Response:
     for correlation_id in await read_ids(request, ids_max=CORRELATED_MAX):
         states = await correlated(request, name, correlation_id, include_closed=include_closed)
         found[correlation_id] = _rendered(request, states)
+    return json_reply(found)
+
+
+async def list_correlated_in_batch(request: web.Request) -> web.Response:
+    """Answer with a map from each correlation id to the workflows, of any of the names, that carry it."""
+    include_closed = boolean_parameter(request.query, "includeClosed", default=False)
+    wanted = validated(CorrelatedRequest, await read_object(request))
+    if len(wanted.correlation_ids) * len(wanted.workflow_names) > CORRELATED_MAX:
+        message = f"correlationIds times workflowNames must be at most {CORRELATED_MAX}; ask in several calls"
+        raise RequestInvalid(message)
+    for name in wanted.workflow_names:
+        check_workflow(request, name)
+    found: dict[str, list[JsonObject]] = {}
+    for correlation_id in dict.fromkeys(wanted.correlation_ids):
+        found[correlation_id] = []
+        for name in dict.fromkeys(wanted.workflow_names):
+            states = await correlated(request, name, correlation_id, include_closed=include_closed)
+            found[correlation_id] += _rendered(request, states)
     return json_reply(found)
 
 

@@ -27,7 +27,7 @@ from streams.history.schema import EVENT_COLUMNS, EXECUTION_COLUMNS, OFFSET_COLU
 from streams.history.search import pages
 from streams.history.settings import HistorySettings
 from streams.partition.chain import ChainPosition
-from streams.service import SearchPage
+from streams.service import SearchFor, SearchPage
 
 OPEN_WAIT_MS: Final = 5_000
 """How long a reader waits for a store that is being opened; that takes 0.3 to 1 s, after a crash up to 4 s."""
@@ -36,6 +36,12 @@ REOPEN_AFTER_MS: Final = 1_000
 EVENTS_AT_ONCE_MAX: Final = 10_000
 LOOK_AGAIN_MS: Final = 200
 """Another process may project the partition; of its batches this one hears nothing, so the store is asked again."""
+
+_QUERIES: Final[dict[SearchFor, Callable[..., pages.PageQuery]]] = {
+    SearchFor.WORKFLOWS: pages.workflow_query,
+    SearchFor.TASKS: pages.task_query,
+    SearchFor.WORKFLOWS_BY_TASKS: pages.workflow_by_task_query,
+}
 
 Result = TypeVar("Result")
 
@@ -158,25 +164,24 @@ class HistoryStore:
         limited = min(count, EVENTS_AT_ONCE_MAX)
         return await self._look_up(partial(reading.read_events, workflow_id=workflow_id, start=start, count=limited))
 
-    async def search(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
-        """Return executions as Conductor's WorkflowSummary, in Conductor's query language.
+    async def search(
+        self,
+        *,
+        query: str,
+        free_text: str,
+        start: int,
+        size: int,
+        sort: str,
+        what: SearchFor = SearchFor.WORKFLOWS,
+    ) -> SearchPage:
+        """Return what a query in Conductor's language finds.
 
         Raises:
             HistoryUnavailable: the store cannot answer; `SearchTooCostly` if the search was stopped at its limit.
             QueryInvalid: the query cannot be understood; says where.
         """
-        page = pages.workflow_query(query=query, free_text=free_text, start=start, size=size, sort=sort)
-        return await self._search(page)
-
-    async def search_tasks(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
-        """Return attempts of tasks as Conductor's TaskSummary. Raises as `search` does."""
-        page = pages.task_query(query=query, free_text=free_text, start=start, size=size, sort=sort)
-        return await self._search(page)
-
-    async def search_by_tasks(self, *, query: str, free_text: str, start: int, size: int, sort: str) -> SearchPage:
-        """Return the executions that have an attempt which the (task) query finds. Raises as `search` does."""
-        page = pages.workflow_by_task_query(query=query, free_text=free_text, start=start, size=size, sort=sort)
-        return await self._search(page)
+        understood = _QUERIES[what](query=query, free_text=free_text, start=start, size=size, sort=sort)
+        return await self._search(understood)
 
     async def wait_projected(self, workflow_id: WorkflowId, version: int, *, timeout_ms: int) -> bool:
         """Wait until the workflow's event number `version` is written; tell whether it is.

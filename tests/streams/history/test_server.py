@@ -99,11 +99,21 @@ async def test_a_server_and_the_engine_in_process_give_the_same_answers(tmp_path
                         size=10,
                         sort="updateTime:ASC",
                     ),
-                    await store.search_tasks(
-                        query="status = COMPLETED", free_text="", start=2, size=5, sort="taskId:DESC"
+                    await store.search(
+                        what=SearchFor.TASKS,
+                        query="status = COMPLETED",
+                        free_text="",
+                        start=2,
+                        size=5,
+                        sort="taskId:DESC",
                     ),
-                    await store.search_by_tasks(
-                        query="taskType = second", free_text='"disk full"', start=0, size=5, sort=""
+                    await store.search(
+                        what=SearchFor.WORKFLOWS_BY_TASKS,
+                        query="taskType = second",
+                        free_text='"disk full"',
+                        start=0,
+                        size=5,
+                        sort="",
                     ),
                 ]
             )
