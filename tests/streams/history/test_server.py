@@ -20,6 +20,7 @@ from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import HistoryUnavailable
 from streams.history import HistorySettings, HistoryStore
+from streams.service import SearchFor
 from streams.topics import EVENTS
 from tests.streams.history.projecting import memory_log, projected, wait_written
 from tests.streams.history.recorded import Crowd, RecordedPartition
