@@ -19,7 +19,7 @@ from engine.json_value import JsonObject
 from engine.model import Scope, Task, WorkflowState
 from engine.status import WorkflowStatus
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of the packed bytes. A state in another format is folded anew from the log."""
 
 

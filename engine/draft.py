@@ -12,7 +12,9 @@ import msgspec
 
 from engine.applier import apply
 from engine.context import DecideContext
+from engine.deferral import Deferral
 from engine.events import Event, TaskScheduled
+from engine.expressions.budget import DECISION_STEPS_MAX, Budget
 from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
@@ -44,13 +46,17 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
-    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "loops", "state")
+    __slots__ = ("budget", "context", "deferred", "ended", "entries", "events", "graph", "joins", "loops", "state")
 
     def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
         """Begin with the state that the command found."""
         self.state = state
         self.context = context
         self.graph = graph
+        self.budget = Budget(DECISION_STEPS_MAX)
+        """What the queries of the decision may cost together."""
+        self.deferred: tuple[Deferral, ...] = ()
+        """What the input that was made last leaves to whoever hands the task out."""
         self.events: list[Event] = []
         self.entries: deque[Visit] = deque()
         """What the walk has still to enter."""

@@ -15,6 +15,7 @@ from engine.definitions import TaskDef
 from engine.dispatch import TO_WORKER
 from engine.draft import Attempt, Draft
 from engine.events import ChildTerminationRequested, TaskEnded, WorkflowEnded
+from engine.expressions.budget import ResolutionExceeded
 from engine.expressions.references import resolve
 from engine.graph import Node
 from engine.ids import RefName, TaskSeq, task_id
@@ -161,11 +162,18 @@ def end_workflow(
     failed: list[EndedTask] = []
     if status is not WorkflowStatus.COMPLETED:
         failed = [task for task in unsuccessful_tasks(draft.state) if task.status is not TaskStatus.CANCELED]
+    if output is None:
+        try:
+            output = _workflow_output(draft)
+        except ResolutionExceeded as error:
+            output = {}
+            if status is WorkflowStatus.COMPLETED:
+                status, reason = WorkflowStatus.FAILED, f"the outputParameters cannot be resolved: {error}"
     draft.emit(
         WorkflowEnded(
             at_ms=draft.now_ms,
             status=status,
-            output=_workflow_output(draft) if output is None else output,
+            output=output,
             reason=reason,
             failed_refs=tuple(task.spec.ref for task in failed),
             failed_names=tuple(task.spec.name for task in failed),
@@ -269,7 +277,7 @@ def _workflow_output(draft: Draft) -> JsonObject:
     """Return the declared `outputParameters`, else the output of the task that was scheduled last."""
     declared = draft.graph.definition.output_parameters
     if declared:
-        resolved: JsonObject = resolve(declared, StateLookup(draft.state))
+        resolved: JsonObject = resolve(declared, StateLookup(draft.state, decision=draft.budget))
         return resolved
     last = draft.state.tasks.get(draft.state.last_seq)
     return {} if last is None else last.progress.output

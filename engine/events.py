@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from engine.commands import Parent
+from engine.deferral import Deferral
 from engine.ids import DefinitionHash, RefName, TaskSeq, WorkflowId
 from engine.json_value import JsonObject
 from engine.status import TaskStatus, WorkflowStatus
@@ -118,6 +119,7 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     FORK or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself, and `repeats` that its inside
     runs in passes. `due_at_ms` > `at_ms` means that it may begin only then. `dispatch` names who does it, in the words
     of `engine.dispatch`. A task that stands in no definition is branch number `branch` of the dynamic fork `forked_by`.
+    `deferred` says where in the input the references to secrets and to the environment stand.
     """
 
     at_ms: int
@@ -145,6 +147,7 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     repeats: bool = False
     forked_by: TaskSeq = TaskSeq(0)
     branch: int = 0
+    deferred: tuple[Deferral, ...] = ()
 
 
 class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):

@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.draft import FIRST_ATTEMPT, Draft, Visit
 from engine.ending import complete_workflow, end_workflow
+from engine.expressions.budget import ResolutionExceeded
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, Task, WorkflowState
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
@@ -117,7 +118,10 @@ def _enter(draft: Draft, visit: Visit) -> None:
         )
         end_workflow(draft, WorkflowStatus.FAILED, reason)
         return
-    behaviour_of(node.task.type).schedule(draft, node, visit.attempt)
+    try:
+        behaviour_of(node.task.type).schedule(draft, node, visit.attempt)
+    except ResolutionExceeded as error:
+        end_workflow(draft, WorkflowStatus.FAILED, f"task {node.at} cannot be scheduled: {error}")
 
 
 def _leave(draft: Draft, seq: TaskSeq) -> None:
