@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -72,6 +72,21 @@ class ServeSettings(BaseSettings):
     )
     allowed_hosts: Annotated[
         tuple[str, ...], Field(description="Host names that HTTP tasks may call although their addresses are private.")
+    ] = ()
+    secrets_dir: Annotated[
+        DirectoryPath | None,
+        Field(description="Directory with one file per secret, for ${workflow.secrets.NAME}; none: no such files."),
+    ] = None
+    secret_env_prefix: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="What the environment variables that hold secrets begin with; none: there are none.",
+        ),
+    ] = None
+    env_names: Annotated[
+        tuple[str, ...], Field(description="Environment variables that workflows may name: ${workflow.env.NAME}.")
     ] = ()
     url: Annotated[
         str | None,

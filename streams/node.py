@@ -84,7 +84,10 @@ class RunningNode:
         self._graphs = Graphs(self._registry)
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
-        self._queues = PollQueues(now_ms=epoch_ms, claim=Claims(self._commands).claim)
+        claims = Claims(self._commands)
+        self._queues = PollQueues(
+            now_ms=epoch_ms, claim=claims.claim, references=settings.references, refuse=claims.refuse
+        )
         self._owned = OwnedPartitions(
             self._make_processor, on_change=self._owned_changed, announce=backend.announce_owner
         )
@@ -94,9 +97,12 @@ class RunningNode:
             allow_private=settings.allow_private_targets, allowed_hosts=frozenset(settings.allowed_hosts)
         )
         self._http = HttpWorker(policy=policy)
-        self._requests = BuiltInRequests(self._http, self._commands)
+        self._requests = BuiltInRequests(self._http, self._commands, settings.references)
         self._scripts = BuiltInScripts(
-            ScriptPool, self._commands, graph_of=lambda state: self._graphs.of(state.started)
+            ScriptPool,
+            self._commands,
+            graph_of=lambda state: self._graphs.of(state.started),
+            references=settings.references,
         )
         self._outward = NodeOutward(
             log=backend.log,

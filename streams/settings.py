@@ -9,17 +9,22 @@ from typing import Final
 
 import msgspec
 
+from streams.references import ReferenceValues
+
 EMBEDDED_PARTITIONS: Final = 1
 """One process decides for all of them anyway; more partitions would only make more, smaller batches."""
 KAFKA_PARTITIONS: Final = 12
 """So that up to twelve nodes share the work evenly by 1, 2, 3, 4, 6 or 12."""
+
+NO_VALUES: Final = ReferenceValues()
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How one node runs. `kafka=None`: the embedded log in `data_dir`.
 
     `url` is where other nodes reach this one. `partitions` is what the log was made with, for ever: a node that is told
-    another number, or nothing where it was not the default, is refused (`TopicMismatch`).
+    another number, or nothing where it was not the default, is refused (`TopicMismatch`). `references` knows the
+    secrets and the environment variables that workflows may name: an object, so that no value is printed with these.
     """
 
     data_dir: Path
@@ -33,3 +38,4 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     snapshot_every_ms: int = 30_000
     replication: int | None = None
+    references: ReferenceValues = NO_VALUES

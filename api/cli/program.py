@@ -91,6 +91,13 @@ def serve(  # noqa: PLR0913 (one parameter per flag)
         list[str] | None,
         _setting("ALLOWED_HOSTS", "A private host that HTTP tasks may call; repeatable.", "--allowed-host"),
     ] = None,
+    secrets_dir: Annotated[Path | None, _setting("SECRETS_DIR", "Directory with one file per secret.")] = None,
+    secret_env_prefix: Annotated[
+        str | None, _setting("SECRET_ENV_PREFIX", "What variables that hold secrets begin with.")
+    ] = None,
+    env_names: Annotated[
+        list[str] | None, _setting("ENV_NAMES", "A variable that workflows may name; repeatable.", "--env-name")
+    ] = None,
     url: Annotated[str | None, _setting("URL", "Where other processes reach this one.")] = None,
     insecure: Annotated[
         bool | None, _setting("INSECURE", "Listen beyond this machine without credentials.", "--insecure")

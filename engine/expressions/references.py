@@ -142,6 +142,23 @@ def deferrals_of(template: JsonObject, lookup: Lookup) -> tuple[Deferral, ...]:
     return tuple(found)
 
 
+def deferred_name(path: str) -> tuple[str, str]:
+    """Return what a deferred reference's path names: `env` or `secrets`, and the name in it."""
+    parsed = parse_path(path)
+    names = parsed.steps if isinstance(parsed, Path) else next(first_names(parsed))[1:]
+    return str(names[0]), str(names[1])
+
+
+def value_at(path: str, lookup: Lookup) -> JsonValue:
+    """Return what a path leads to, null if nothing.
+
+    Raises:
+        ResolutionExceeded: it is too much work.
+    """
+    parsed = parse_path(path)
+    return _follow(parsed, lookup) if isinstance(parsed, Path) else evaluate(parsed, lookup)
+
+
 def written(value: JsonValue) -> str:
     """Return how a value reads within other text."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -199,10 +216,9 @@ def _evaluate(expression: Expression, lookup: Lookup) -> JsonValue:
             return expression.source
         case NestedReference():
             try:
-                path = parse_path(_joined(expression.parts, lookup))
+                return value_at(_joined(expression.parts, lookup), lookup)
             except PathInvalid:
                 return None
-            return _follow(path, lookup) if isinstance(path, Path) else evaluate(path, lookup)
         case Blank():
             return ""
         case InvalidReference():
