@@ -146,8 +146,11 @@ class ReferenceValues:
         if not declared and DEFERRED_INPUT not in task_json:
             return task_json
         complete = dict(task_json)
-        deferred = msgspec.convert(complete.pop(DEFERRED_INPUT, ()), tuple[Deferral, ...])
-        complete["inputData"] = self.made_whole(complete["inputData"], deferred).input
+        try:
+            deferred = msgspec.convert(complete.pop(DEFERRED_INPUT, ()), tuple[Deferral, ...])
+            complete["inputData"] = self.made_whole(complete.get("inputData", _NOTHING), deferred).input
+        except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
+            raise ReferenceUnresolved(f"{DEFERRED_INPUT} does not fit the input: {type(error).__name__}") from None
         if declared:
             complete["runtimeMetadata"] = {name: self._raw("secrets", name) for name in declared}
         return complete

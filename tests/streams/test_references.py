@@ -162,6 +162,15 @@ async def test_poller_gets_the_whole_input_and_the_secrets_that_the_definition_n
     assert content["inputData"] == {"x": "Bearer ${workflow.secrets.TOKEN}"}
 
 
+@pytest.mark.parametrize(
+    "deferred", [5, [[["x"], ["", "no path[", ""]]], [[["y", 0], ["", "workflow.secrets.TOKEN", ""]]], [[[], ["a"]]]]
+)
+def test_record_that_does_not_fit_itself_is_refused(deferred: object) -> None:
+    """What came through a topic may be anything; the poller of other tasks must not pay for it."""
+    with pytest.raises(ReferenceUnresolved, match="does not fit the input"):
+        VALUES.complete({"inputData": {"x": "?"}, DEFERRED_INPUT: deferred})
+
+
 async def test_task_whose_secret_is_not_known_is_refused_and_the_next_one_handed_out() -> None:
     """It is not claimed; whoever refuses it ends it."""
     claims: list[object] = []
