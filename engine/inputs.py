@@ -15,7 +15,12 @@ from engine.lookup import StateLookup
 
 
 def task_input(draft: Draft, task: WorkflowTask, definition: TaskDef | None) -> JsonObject:
-    """Return the input of the attempt that is scheduled next. Missing and null keys come from the `inputTemplate`."""
+    """Return the input of the attempt that is scheduled next. Missing and null keys come from the `inputTemplate`.
+
+    An input that somebody gave the task in place of its own is taken as it is.
+    """
+    if draft.given is not None:
+        return draft.given
     resolved: JsonObject = {}
     if task.input_parameters:
         resolved = resolve(task.input_parameters, StateLookup(draft.state, draft.next_seq()))

@@ -77,6 +77,7 @@ def schedule_task(
             due_at_ms=draft.now_ms + delay_ms if delay_ms else 0,
             first_scheduled_at_ms=attempt.first_scheduled_at_ms,
             retry_of=attempt.retry_of,
+            given=draft.given,
             **particulars,
         )
     )

@@ -13,11 +13,13 @@ from engine.applier import apply
 from engine.errors import InvariantViolated
 from engine.events import (
     Event,
+    ParentHeeded,
     ResultIgnored,
     TaskEnded,
     TaskReleased,
     TaskScheduled,
     WorkflowEnded,
+    WorkflowRemoved,
     WorkflowReopened,
     WorkflowRestarted,
 )
@@ -28,7 +30,7 @@ from streams.ports import LogRecord
 from streams.records import DecisionPart, DecisionRecord, OwnerClaimed, decode, decode_decision
 from tests.simulation.violation import Violation
 
-_ALLOWED_AFTER_THE_END = (WorkflowReopened, WorkflowRestarted, ResultIgnored)
+_ALLOWED_AFTER_THE_END = (WorkflowReopened, WorkflowRestarted, ResultIgnored, ParentHeeded, WorkflowRemoved)
 _CAUSED_BY_TIME = ("fire_timer", "evaluate_workflow")
 
 
