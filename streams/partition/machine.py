@@ -26,7 +26,7 @@ from engine.decider import decide
 from engine.definitions import TaskDef
 from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import InvariantViolated
-from engine.events import WorkflowStarted
+from engine.events import WorkflowRemoved, WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
 from engine.model import EndedTask, Task, WorkflowState
@@ -326,8 +326,15 @@ class PartitionMachine:
         records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
         if record.events and item.state is not None:
-            self.table.put(item.state)
-            self.changed[record.workflow_id] = record.sequence
+            self._hold(record, item.state)
+
+    def _hold(self, record: DecisionRecord, state: WorkflowState) -> None:
+        """Hold a workflow as a decision has left it, unless that was its last."""
+        if isinstance(record.events[-1], WorkflowRemoved):
+            self.table.remove(record.workflow_id)
+        else:
+            self.table.put(state)
+        self.changed[record.workflow_id] = record.sequence
 
     # ---- effects
 
@@ -377,8 +384,7 @@ class PartitionMachine:
         for event in record.events:
             state = apply(state, event)
         if state is not None:
-            self.table.put(state)
-            self.changed[workflow_id] = record.sequence
+            self._hold(record, state)
 
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:

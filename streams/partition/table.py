@@ -25,6 +25,7 @@ class WorkflowTable:
         self._hot: dict[WorkflowId, WorkflowState] = {}
         self._packed: dict[WorkflowId, bytes] = {}
         self._ended: dict[WorkflowId, None] = {}
+        self._removed: dict[WorkflowId, None] = {}
         self._hot_max = hot_max
 
     def __len__(self) -> int:
@@ -83,6 +84,18 @@ class WorkflowTable:
         self._ended[workflow_id] = None
         if len(self._ended) > ENDED_IDS_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def remove(self, workflow_id: WorkflowId) -> None:
+        """Forget a workflow for good: it is not to come back, nor to be started again."""
+        self.drop(workflow_id)
+        self.note_ended(workflow_id)
+        self._removed[workflow_id] = None
+        if len(self._removed) > ENDED_IDS_MAX:
+            del self._removed[next(iter(self._removed))]
+
+    def is_removed(self, workflow_id: WorkflowId) -> bool:
+        """Tell whether a workflow was removed, so that its history, too, is about to be gone."""
+        return workflow_id in self._removed
 
     def has_ended(self, workflow_id: WorkflowId) -> bool:
         """Tell whether such a workflow ran and ended, and is no longer held."""

@@ -172,7 +172,7 @@ class Driver:
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
         return [*helpful * 6, *operations, *illegal]
 
-    def _reruns(self) -> list[Callable[[], Decision]]:
+    def _reruns(self) -> list[Callable[[], Decision | None]]:
         return [
             *(self.scenario.retry, self._resume_children, self._be_resumed),
             *(self.scenario.restart, self._restart_newest),

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from engine.commands import (
+    Command,
     RerunWorkflow,
     RestartWorkflow,
     ResumeWorkflow,
@@ -80,14 +81,13 @@ def test_parents_revive_when_a_child_runs_again(nesting: str, operation: str, de
     family, ref = failed_family(nesting)
     child = family.state(*(ref, "m")[:depth]).workflow_id
     before = {path: family.state(*path).workflow_id for path in ((), (ref,))}
-    family.when(
-        {
-            "retry": RetryWorkflow(workflow_id=child),
-            "restart": RestartWorkflow(workflow_id=child),
-            "rerun": RerunWorkflow(workflow_id=child),
-            "rerun task": RerunWorkflow(workflow_id=child, re_run_from_task_id=task_id(child, TaskSeq(1))),
-        }[operation]
-    )
+    commands: dict[str, Command] = {
+        "retry": RetryWorkflow(workflow_id=child),
+        "restart": RestartWorkflow(workflow_id=child),
+        "rerun": RerunWorkflow(workflow_id=child),
+        "rerun task": RerunWorkflow(workflow_id=child, re_run_from_task_id=task_id(child, TaskSeq(1))),
+    }
+    family.when(commands[operation])
     assert {path: family.state(*path).workflow_id for path in before} == before
     assert [family.state(*path).status for path in ((), (ref,), (ref, "m"))] == ["RUNNING"] * 3
     revived = [event for event in family.events[TOP] if isinstance(event, TaskRevived)]
