@@ -13,9 +13,9 @@ import msgspec
 
 from engine.definitions import WorkflowTask
 from engine.events import TaskScheduled
-from engine.graph import Graph, Node, all_tasks
+from engine.graph import FORKS, Graph, Node, all_tasks
 from engine.ids import RefName, TaskSeq
-from engine.model import WorkflowState
+from engine.model import EndedTask, WorkflowState
 from engine.place import MARK, Place
 
 SWITCHES: Final = frozenset({"SWITCH", "DECISION"})
@@ -73,7 +73,10 @@ def lane(around: Sequence[Level]) -> list[Level]:
 
 
 def behind(state: WorkflowState, around: Sequence[Level]) -> Behind:
-    """Return what has come behind a task, given the lists around it."""
+    """Return what has come behind a task, given the lists around it.
+
+    Where a JOIN still waits for the task's branch, nothing has come behind that.
+    """
     followers: list[tuple[frozenset[RefName], str]] = []
     passes: dict[RefName, int] = {}
     first = 0
@@ -81,6 +84,8 @@ def behind(state: WorkflowState, around: Sequence[Level]) -> Behind:
         followers.append((frozenset(map(_ref, all_tasks(level.tasks[level.index + first :]))), level.suffix))
         first = 1
         holder = level.holder
+        if holder is not None and holder.type in FORKS and _is_awaited(state, level, around):
+            break
         if holder is not None and holder.loop_over:
             outer, _, iteration = level.suffix.rpartition(MARK)
             passes = {RefName(holder.task_reference_name + outer): int(iteration), **passes}
@@ -141,6 +146,14 @@ def has_been_reached(state: WorkflowState, around: Sequence[Level]) -> bool:
         if scope is None or scope.iteration < int(iteration):
             return False
     return True
+
+
+def _is_awaited(state: WorkflowState, level: Level, around: Sequence[Level]) -> bool:
+    """Tell whether the JOIN behind a FORK is open."""
+    outer = around[around.index(level) + 1]
+    following = outer.tasks[outer.index + 1 : outer.index + 2]
+    join = state.task(RefName(following[0].task_reference_name + level.suffix)) if following else None
+    return join is not None and following[0].type == "JOIN" and not isinstance(join, EndedTask)
 
 
 def _lists(

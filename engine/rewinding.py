@@ -14,7 +14,7 @@ from engine.json_value import JsonObject
 from engine.layout import SWITCHES, Level, behind, lane, levels, subtree
 from engine.model import EndedTask
 from engine.place import place_at, place_of
-from engine.skipping import record_skipped
+from engine.skipping import record, record_skipped
 from engine.status import TaskStatus
 from engine.tasks.registry import behaviour_of
 from engine.walk import enter, notice_joins
@@ -42,21 +42,21 @@ def go_back_to(draft: Draft, node: Node, given: JsonObject | None) -> None:
 
 def skip_up_to(draft: Draft, node: Node) -> None:
     """Step over what stands before a task, in its own branch of the innermost FORK or loop, and has not ended."""
-    for level in lane(levels(draft.graph, node)):
-        for task in level.tasks[: level.index]:
-            _step_over(draft, task, level.suffix)
+    for level in reversed(lane(levels(draft.graph, node))):
         holder = level.holder
         if holder is not None and holder.type in SWITCHES and not _has_chosen(draft, holder, level):
-            _step_over(draft, holder, level.suffix, anyway=True)
+            _choose(draft, holder, level)
+        for task in level.tasks[: level.index]:
+            _step_over(draft, task, level.suffix)
 
 
-def _step_over(draft: Draft, task: WorkflowTask, suffix: str, *, anyway: bool = False) -> None:
-    """Let a task be SKIPPED, with all that is in it. One that has ended, inside too, stays, unless it is `anyway`."""
+def _step_over(draft: Draft, task: WorkflowTask, suffix: str) -> None:
+    """Let a task be SKIPPED, with all that is in it. One that has ended, inside too, stays."""
     at = RefName(task.task_reference_name + suffix)
     existing = draft.state.task(at)
     inside = subtree(draft.state, task, suffix)
     still_open = [seq for seq in inside if draft.open_task(seq) is not None]
-    if existing is not None and not still_open and not anyway:
+    if existing is not None and not still_open:
         return
     if existing is not None and still_open == [existing.spec.seq] and not existing.spec.repeats:
         succeed(draft, existing.spec.seq, existing.progress.output, status=TaskStatus.SKIPPED)
@@ -67,6 +67,23 @@ def _step_over(draft: Draft, task: WorkflowTask, suffix: str, *, anyway: bool = 
     _forget(draft, inside, {})
     node = draft.graph.nodes[task.task_reference_name]
     record_skipped(draft, node.placed(place_at(suffix)) if suffix else node)
+
+
+def _choose(draft: Draft, holder: WorkflowTask, level: Level) -> None:
+    """Let a SWITCH have chosen the case that a list is, whatever it has chosen before."""
+    at = RefName(holder.task_reference_name + level.suffix)
+    inside = subtree(draft.state, holder, level.suffix)
+    _cancel(draft, inside, f"The case of {at} is left.")
+    _forget(draft, inside, {})
+    case = next((case for case, tasks in holder.decision_cases.items() if tasks is level.tasks), None)
+    if case is None:
+        case = "default"
+        while case in holder.decision_cases:
+            case += "_"
+    node = draft.graph.nodes[holder.task_reference_name]
+    output: JsonObject = {"caseOutput": [case]} if holder.type == "DECISION" else {"selectedCase": case}
+    placed = node.placed(place_at(level.suffix)) if level.suffix else node
+    record(draft, placed, status=TaskStatus.COMPLETED, output=output)
 
 
 def _has_chosen(draft: Draft, holder: WorkflowTask, level: Level) -> bool:

@@ -1,4 +1,4 @@
-"""How a task is recorded as skipped without ever having been scheduled.
+"""How a task is recorded as over without ever having been under way: skipped, or chosen for by a jump.
 
 Holds the one place that writes such an attempt. Must not decide which. Keeps the invariant that it is over at once:
 nobody is offered it, and a JOIN takes it for done.
@@ -14,6 +14,18 @@ from engine.walk import notice_joins
 
 def record_skipped(draft: Draft, node: Node, given: JsonObject | None = None, output: JsonObject | None = None) -> None:
     """Record a task as SKIPPED where it runs. In a pass or a branch that has not begun it belongs to no scope yet."""
+    record(draft, node, status=TaskStatus.SKIPPED, given=given, output=output)
+
+
+def record(
+    draft: Draft,
+    node: Node,
+    *,
+    status: TaskStatus,
+    given: JsonObject | None = None,
+    output: JsonObject | None = None,
+) -> None:
+    """Record a task that never ran as over, where it would have run. The walk has to be told where it goes on."""
     seq = draft.next_seq()
     draft.emit(
         TaskScheduled(
@@ -22,13 +34,13 @@ def record_skipped(draft: Draft, node: Node, given: JsonObject | None = None, ou
             ref=node.at,
             node=node.ref,
             name=node.task.name,
-            type=node.task.name,
+            type=node.task.name if status is TaskStatus.SKIPPED else node.task.type,
             iteration=node.place.iteration,
             scope=node.scope if node.within_loop and _has_begun(draft, node) else OUTERMOST,
             input=given or {},
         )
     )
-    draft.emit(TaskEnded(at_ms=draft.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=output or {}))
+    draft.emit(TaskEnded(at_ms=draft.now_ms, seq=seq, status=status, output=output or {}))
     notice_joins(draft, node.at)
 
 

@@ -115,13 +115,14 @@ class Driver:
                 return
             if scenario.state.status is WorkflowStatus.PAUSED:
                 scenario.resume()
-            elif not self._answer_something():
+            elif not self.answer_something():
                 raise Wrong(f"stuck: {scenario.open_refs()} are open, and nobody can do anything")
         raise Wrong(f"after {CALM_STEPS_MAX} answers the workflow has not ended: {scenario.open_refs()}")
 
     # ---- the world outside, being helpful
 
-    def _answer_something(self) -> bool:
+    def answer_something(self) -> bool:
+        """Answer whatever asks first; tell whether anything did."""
         scenario = self.scenario
         for task in open_tasks(scenario.state):
             if task.spec.seq in scenario.dispatched and _is_asked(scenario.state, task):
