@@ -26,7 +26,7 @@ from engine.decider import decide
 from engine.definitions import TaskDef
 from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import InvariantViolated
-from engine.events import WorkflowRemoved, WorkflowStarted
+from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
 from engine.model import EndedTask, Task, WorkflowState
@@ -329,11 +329,7 @@ class PartitionMachine:
             self._hold(record, item.state)
 
     def _hold(self, record: DecisionRecord, state: WorkflowState) -> None:
-        """Hold a workflow as a decision has left it, unless that was its last."""
-        if isinstance(record.events[-1], WorkflowRemoved):
-            self.table.remove(record.workflow_id)
-        else:
-            self.table.put(state)
+        self.table.take(state, record.events[-1])
         self.changed[record.workflow_id] = record.sequence
 
     # ---- effects

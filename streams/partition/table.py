@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.codec import pack, unpack
+from engine.events import Event, WorkflowRemoved
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 
@@ -53,6 +54,13 @@ class WorkflowTable:
             packed = self._packed.get(workflow_id)
             state = None if packed is None else unpack(packed)
         return state
+
+    def take(self, state: WorkflowState, last: Event) -> None:
+        """Hold a workflow as a decision has left it, of which `last` is the last event: unless it was removed."""
+        if isinstance(last, WorkflowRemoved):
+            self.remove(state.workflow_id)
+        else:
+            self.put(state)
 
     def put(self, state: WorkflowState) -> None:
         """Hold a state as the newest of its workflow."""

@@ -236,7 +236,7 @@ def test_regress_conductor_11_any_operations_at_any_step_leave_a_workflow_that_e
 
 
 def test_regress_conductor_08_what_is_open_is_what_is_offered() -> None:
-    """After each step of a run with a retry, a rerun and a jump, the queue holds the workers' open tasks and no others."""
+    """After each step of a run with a retry, a rerun and a jump, the queue holds the workers' open tasks, no others."""
     driver = _after(0)
     scenario = driver.scenario
     operations: list[Callable[[], object]] = [
