@@ -49,9 +49,10 @@ def try_again(draft: Draft, *, with_children: bool = False, but: RefName | None 
 
 
 def try_what_was_cancelled(draft: Draft) -> None:
-    """Give a further attempt to what was cancelled, or failed because of others; what failed by itself stays failed."""
+    """Give a further attempt to what was cancelled, or brought the workflow down; a permissive failure stays."""
     for task in unsuccessful_tasks(draft.state):
-        if task.status is TaskStatus.CANCELED or task.spec.type in _HOLDS_OTHERS:
+        is_tolerated = draft.node_of(task.spec).task.permissive and task.spec.type not in _HOLDS_OTHERS
+        if task.status is TaskStatus.CANCELED or not is_tolerated:
             _enter_again(draft, task)
     draft.entries.extend(unvisited(draft))
 

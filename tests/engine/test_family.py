@@ -132,6 +132,21 @@ def test_child_of_an_optional_task_that_runs_again_does_not_revive_its_parent() 
     assert family.state().status.value == "COMPLETED"
 
 
+def test_parent_that_another_task_brought_down_tries_that_one_again() -> None:
+    """The child was only cancelled: when it runs again, the parent cannot complete without what had failed."""
+    top = workflow(fork("f", [sub_workflow("s", "leaf")], [task("b", retry_count=0)]), join("j", "s"), name="top")
+    family = Family(top, LEAF, ONCE)
+    family.start()
+    family.report((), "b", FAILED)
+    child = family.state("s").workflow_id
+    assert family.state("s").status.value == "TERMINATED"
+    family.when(RetryWorkflow(workflow_id=child))
+    family.report(("s",), "x")
+    assert family.state().status.value == "RUNNING"
+    family.report((), "b")
+    assert family.state().status.value == "COMPLETED"
+
+
 def test_child_of_an_earlier_attempt_that_runs_again_does_not_revive_its_parent() -> None:
     """The task has another child by now, and waits for that."""
     family = Family(
