@@ -52,6 +52,8 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    run: int
+    heard: int
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

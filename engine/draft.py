@@ -17,6 +17,7 @@ from engine.events import Event, TaskScheduled
 from engine.expressions.budget import DECISION_STEPS_MAX, Budget
 from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
+from engine.json_value import JsonObject
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
 from engine.nodes import node_at, node_of, with_task_definition
 from engine.place import OUTSIDE, Place
@@ -36,17 +37,30 @@ FIRST_ATTEMPT: Final = Attempt()
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A task of the definition that the walk has still to enter, and where."""
+    """A task of the definition that the walk has still to enter, and where; `given` replaces its input."""
 
     ref: RefName
     attempt: Attempt = FIRST_ATTEMPT
     place: Place = OUTSIDE
+    given: JsonObject | None = None
 
 
 class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
-    __slots__ = ("budget", "context", "deferred", "ended", "entries", "events", "graph", "joins", "loops", "state")
+    __slots__ = (
+        "budget",
+        "context",
+        "deferred",
+        "ended",
+        "entries",
+        "events",
+        "given",
+        "graph",
+        "joins",
+        "loops",
+        "state",
+    )
 
     def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
         """Begin with the state that the command found."""
@@ -64,6 +78,8 @@ class Draft:
         """Attempts that ended for good, and whose successors the walk has still to find."""
         self.joins: dict[TaskSeq, None] = {}
         """JOINs that may have become complete, in the order in which they were noticed."""
+        self.given: JsonObject | None = None
+        """The input of the attempt that is entered just now, if it was given in place of what its definition says."""
         self.loops: dict[TaskSeq, None] = {}
         """Loops whose pass may be over, in the order in which they were noticed."""
 

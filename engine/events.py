@@ -64,8 +64,20 @@ class WorkflowResumed(_Event, frozen=True, kw_only=True, tag="workflow_resumed")
     at_ms: int
 
 
+class FailureStart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The workflow that starts because another has failed. `version` None: the newest."""
+
+    workflow_id: WorkflowId
+    name: str
+    version: int | None = None
+
+
 class WorkflowEnded(_Event, frozen=True, kw_only=True, tag="workflow_ended"):
-    """The workflow reached a terminal status. `failed_seq` is the attempt that brought it down, if one did."""
+    """The workflow reached a terminal status. `failed_seq` is the attempt that brought it down, if one did.
+
+    `failure` starts the failure workflow, if there is one. `heard` is what the workflow has heard of its parent, if
+    that is why it ended.
+    """
 
     at_ms: int
     status: WorkflowStatus
@@ -74,12 +86,20 @@ class WorkflowEnded(_Event, frozen=True, kw_only=True, tag="workflow_ended"):
     failed_refs: tuple[RefName, ...] = ()
     failed_names: tuple[str, ...] = ()
     failed_seq: TaskSeq | None = None
+    failure: FailureStart | None = None
+    heard: int = 0
 
 
 class WorkflowReopened(_Event, frozen=True, kw_only=True, tag="workflow_reopened"):
-    """A terminal workflow runs again, keeping its tasks: it is retried. Its timeout started anew."""
+    """A terminal workflow runs again, keeping its tasks: it is retried or rerun. Its timeout started anew.
+
+    `input` and `correlation_id` replace those that it had. `heard`: its parent has told it to.
+    """
 
     at_ms: int
+    input: JsonObject | None = None
+    correlation_id: str | None = None
+    heard: int = 0
 
 
 class WorkflowRestarted(_Event, frozen=True, kw_only=True, tag="workflow_restarted"):
@@ -94,6 +114,34 @@ class WorkflowRestarted(_Event, frozen=True, kw_only=True, tag="workflow_restart
     definition: JsonObject | None = None
     variables: JsonObject = {}
     timeout_ms: int = 0
+    input: JsonObject | None = None
+    correlation_id: str | None = None
+
+
+class WorkflowUpgraded(_Event, frozen=True, kw_only=True, tag="workflow_upgraded"):
+    """The workflow goes on by another version of its definition."""
+
+    at_ms: int
+    version: int
+    definition_hash: DefinitionHash
+    task_definition_hashes: dict[str, DefinitionHash] = {}
+    graph_key: str = ""
+    sub_workflow_versions: dict[str, int] = {}
+    input: JsonObject | None = None
+    timeout_ms: int = 0
+
+
+class WorkflowRemoved(_Event, frozen=True, kw_only=True, tag="workflow_removed"):
+    """The ended workflow is to be forgotten, wherever it is kept."""
+
+    at_ms: int
+
+
+class ParentHeeded(_Event, frozen=True, kw_only=True, tag="parent_heeded"):
+    """The workflow's parent has told it to go on, and there is nothing to do: it runs, or cannot be retried."""
+
+    at_ms: int
+    heard: int
 
 
 class VariablesSet(_Event, frozen=True, kw_only=True, tag="variables_set"):
@@ -120,6 +168,7 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     runs in passes. `due_at_ms` > `at_ms` means that it may begin only then. `dispatch` names who does it, in the words
     of `engine.dispatch`. A task that stands in no definition is branch number `branch` of the dynamic fork `forked_by`.
     `deferred` says where in the input the references to secrets and to the environment stand.
+    `given` is an input that somebody gave it in place of what its definition says; further attempts have it too.
     """
 
     at_ms: int
@@ -148,6 +197,7 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     forked_by: TaskSeq = TaskSeq(0)
     branch: int = 0
     deferred: tuple[Deferral, ...] = ()
+    given: JsonObject | None = None
 
 
 class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):
@@ -217,6 +267,29 @@ class TaskEnded(_Event, frozen=True, kw_only=True, tag="task_ended"):
     final: bool = True
     gather: bool = False
     held: bool = False
+    child_run: int = 0
+
+
+class TaskRevived(_Event, frozen=True, kw_only=True, tag="task_revived"):
+    """The attempt waits for its sub-workflow again, which had ended and runs again in run `child_run`.
+
+    With `child_run` 0 that is still to come: the parent asks for it.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    child_run: int = 0
+
+
+class TasksDropped(_Event, frozen=True, kw_only=True, tag="tasks_dropped"):
+    """These attempts are gone from the state: they will be done anew, or not at all. None of them is open.
+
+    `passes` says of loops around them, by the name under which they run, in which pass they are now.
+    """
+
+    at_ms: int
+    seqs: tuple[TaskSeq, ...]
+    passes: dict[RefName, int] = {}
 
 
 class PassEntered(_Event, frozen=True, kw_only=True, tag="pass_entered"):
@@ -256,12 +329,25 @@ class ResultIgnored(_Event, frozen=True, kw_only=True, tag="result_ignored"):
 
 
 class ChildTerminationRequested(_Event, frozen=True, kw_only=True, tag="child_termination_requested"):
-    """The sub-workflow of a task that has ended without it shall end too."""
+    """The sub-workflow of a task that has ended without it shall end too.
+
+    `told` counts what the task has told its child.
+    """
 
     at_ms: int
     seq: TaskSeq
     child_id: WorkflowId
     reason: str
+    told: int = 0
+
+
+class ChildResumeRequested(_Event, frozen=True, kw_only=True, tag="child_resume_requested"):
+    """The sub-workflow of a task that waits for it again shall retry what failed in it."""
+
+    at_ms: int
+    seq: TaskSeq
+    child_id: WorkflowId
+    told: int
 
 
 class StartRequested(_Event, frozen=True, kw_only=True, tag="start_requested"):
@@ -279,6 +365,9 @@ Event: TypeAlias = (
     | WorkflowEnded
     | WorkflowReopened
     | WorkflowRestarted
+    | WorkflowUpgraded
+    | WorkflowRemoved
+    | ParentHeeded
     | VariablesSet
     | TaskScheduled
     | TaskReleased
@@ -287,10 +376,13 @@ Event: TypeAlias = (
     | TaskPostponed
     | TaskOutputUpdated
     | TaskEnded
+    | TaskRevived
+    | TasksDropped
     | PassEntered
     | PassDropped
     | ConditionAsked
     | ResultIgnored
     | ChildTerminationRequested
+    | ChildResumeRequested
     | StartRequested
 )

@@ -184,6 +184,15 @@ class Graphs:
             graph = self._graphs[key] = self._compile(started)
         return graph
 
+    def newest(self, name: str, version: int | None) -> Graph | None:
+        """Return the graph that a workflow started now would run by; of the newest version if None is asked for."""
+        found = self._definitions.find_workflow(name, version)
+        if found is None:
+            return None
+        hashes = pins_of(found[1], found[0], self._definitions).task_definition_hashes
+        definitions = {task: self._definitions.task_at(content) for task, content in hashes.items()}
+        return Graph(found[1], {task: known for task, known in definitions.items() if known is not None})
+
     def _compile(self, started: WorkflowStarted) -> Graph:
         if started.definition is not None:
             definition: WorkflowDef | None = inline_definition(started.definition)

@@ -17,11 +17,15 @@ from engine.lookup import StateLookup
 def task_input(draft: Draft, task: WorkflowTask, definition: TaskDef | None) -> JsonObject:
     """Return the input of the attempt that is scheduled next. Missing and null keys come from the `inputTemplate`.
 
-    What it leaves to whoever hands the task out is noted in the draft.
+    An input that somebody gave the task in place of its own is taken as it is. What the input leaves to whoever hands
+    the task out is noted in the draft.
 
     Raises:
         ResolutionExceeded: its expressions are too much work.
     """
+    draft.deferred = ()
+    if draft.given is not None:
+        return draft.given
     lookup = StateLookup(draft.state, draft.next_seq(), decision=draft.budget)
     resolved: JsonObject = {}
     if task.input_parameters:
@@ -29,7 +33,6 @@ def task_input(draft: Draft, task: WorkflowTask, definition: TaskDef | None) -> 
     template: JsonObject = {} if definition is None else definition.input_template
     if template:
         resolved = with_template(resolved, resolve(template, lookup))
-    draft.deferred = ()
     if lookup.has_deferred:
         given = task.input_parameters
         chosen = {key: given[key] if _is_kept(key, given, template, lookup) else template[key] for key in resolved}

@@ -24,6 +24,8 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened to an attempt so far. Instants are 0 while they have not happened.
 
     `answered`: Podium has done its part of an `asyncComplete` task, which somebody else ends.
+    Of a sub-workflow: `child_run` is its newest run that the task knows of; `told` counts the commands that it was
+    sent, and `asked` is the newest of them that asked it to go on: an end from before that has been overtaken.
     """
 
     started_at_ms: int = 0
@@ -35,6 +37,9 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     callback_after_seconds: int = 0
     child_id: WorkflowId | None = None
     answered: bool = False
+    child_run: int = 0
+    told: int = 0
+    asked: int = 0
 
 
 class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p"):
@@ -91,6 +96,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
+    `run` counts how often it has begun to run again, and `heard` what its parent has told it.
     """
 
     started: WorkflowStarted
@@ -117,6 +123,8 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    run: int = 0
+    heard: int = 0
 
     @property
     def workflow_id(self) -> WorkflowId:

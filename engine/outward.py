@@ -11,7 +11,15 @@ from typing import Final, TypeAlias, cast
 import msgspec
 from msgspec.structs import replace
 
-from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    Command,
+    Parent,
+    ReportChildEnd,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import (
@@ -25,14 +33,17 @@ from engine.effects import (
     SendCommand,
 )
 from engine.events import (
+    ChildResumeRequested,
     ChildTerminationRequested,
     ConditionAsked,
     Event,
     LeaseExtended,
+    ParentHeeded,
     StartRequested,
     TaskEnded,
     TaskPostponed,
     TaskReleased,
+    TaskRevived,
     TaskScheduled,
     TaskStarted,
     WorkflowEnded,
@@ -40,7 +51,9 @@ from engine.events import (
     WorkflowRestarted,
     WorkflowResumed,
     WorkflowStarted,
+    WorkflowUpgraded,
 )
+from engine.failure import failure_command
 from engine.ids import WorkflowId
 from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 
@@ -129,9 +142,12 @@ def _clock_started(state: WorkflowState, event: Event) -> Effects:
 
 
 def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
+    effects: list[Effect] = []
+    if event.failure is not None:  # also where the workflow runs again by now: this run of it has failed
+        effects.append(SendCommand(command=failure_command(state, event, event.failure)))
     if not state.is_terminal:
-        return ()
-    effects: list[Effect] = [AnnounceOutcome()]
+        return tuple(effects)
+    effects.append(AnnounceOutcome())
     if state.started.timeout_ms:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
     if state.started.parent is not None:
@@ -140,7 +156,38 @@ def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
 
 
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
-    return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
+    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, told=event.told)
+    return (SendCommand(command=command),)
+
+
+def _child_resume_requested(state: WorkflowState, event: ChildResumeRequested) -> Effects:
+    parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq)
+    return (SendCommand(command=ResumeChild(workflow_id=event.child_id, told=event.told, parent=parent)),)
+
+
+def _parent_heeded(state: WorkflowState, event: ParentHeeded) -> Effects:
+    """Tell the parent once more how the workflow has ended: nothing will come of being asked to go on."""
+    parent = state.started.parent
+    return () if parent is None or not state.is_terminal else (SendCommand(command=_child_end(state, parent)),)
+
+
+def _running_again(state: WorkflowState, event: WorkflowReopened | WorkflowRestarted) -> Effects:
+    parent = state.started.parent
+    if parent is None:
+        return _workflow_timer(state)
+    command = ReviveTask(
+        workflow_id=parent.workflow_id, task_seq=parent.task_seq, child_id=state.workflow_id, child_run=state.run
+    )
+    return (*_workflow_timer(state), SendCommand(command=command))
+
+
+def _task_revived(state: WorkflowState, event: TaskRevived) -> Effects:
+    task = state.tasks.get(event.seq)
+    return _timer(task) if isinstance(task, RunningTask) else ()
+
+
+def _workflow_upgraded(state: WorkflowState, event: WorkflowUpgraded) -> Effects:
+    return _workflow_timer(state) or (DisarmTimer(seq=WORKFLOW_TIMER),)
 
 
 def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
@@ -193,6 +240,8 @@ def _child_end(state: WorkflowState, parent: Parent) -> Command:
         status=state.status,
         output=state.output,
         reason=state.reason,
+        child_run=state.run,
+        heard=state.heard,
     )
 
 
@@ -231,8 +280,10 @@ _EFFECTS: Final = cast(
     {
         WorkflowStarted: _clock_started,
         WorkflowResumed: _workflow_resumed,
-        WorkflowReopened: _clock_started,
-        WorkflowRestarted: _clock_started,
+        WorkflowReopened: _running_again,
+        WorkflowRestarted: _running_again,
+        WorkflowUpgraded: _workflow_upgraded,
+        ParentHeeded: _parent_heeded,
         WorkflowEnded: _workflow_ended,
         TaskScheduled: _task_scheduled,
         TaskReleased: _task_offered_again,
@@ -241,7 +292,9 @@ _EFFECTS: Final = cast(
         LeaseExtended: _lease_extended,
         ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
+        TaskRevived: _task_revived,
         ChildTerminationRequested: _child_termination_requested,
+        ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
     },
 )

@@ -79,6 +79,7 @@ def schedule_task(
             first_scheduled_at_ms=attempt.first_scheduled_at_ms,
             retry_of=attempt.retry_of,
             deferred=() if place.forked_by else draft.deferred,  # a branch of a dynamic fork is data
+            given=draft.given,
             **particulars,
         )
     )

@@ -19,12 +19,15 @@ from engine.commands import (
     Command,
     EvaluateWorkflow,
     FireTimer,
+    JumpToTask,
     PauseWorkflow,
     ReportChildEnd,
     ReportTaskResult,
+    RerunWorkflow,
     RestartWorkflow,
     ResumeWorkflow,
     RetryWorkflow,
+    ReviveTask,
     SkipTask,
     StartWorkflow,
     TerminateWorkflow,
@@ -37,7 +40,7 @@ from engine.definitions import TaskDef, WorkflowDef
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
-from engine.graph import Graphs
+from engine.graph import Graph, Graphs
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
@@ -94,6 +97,11 @@ class Scenario:
             message = f"workflow {self.workflow_id} has not been started: call start() first"
             raise ScenarioBroken(message)
         return self._state
+
+    @property
+    def graph(self) -> Graph:
+        """The compiled definition that the workflow runs by now."""
+        return self._graphs.of(self.state.started)
 
     @property
     def is_started(self) -> bool:
@@ -229,6 +237,23 @@ class Scenario:
                 status=status,
                 output=output or {},
                 reason=reason,
+                child_run=task.progress.child_run,
+                heard=task.progress.asked,
+            )
+        )
+
+    def revive(self, ref: str, child_run: int | None = None) -> Decision:
+        """Say that the sub-workflow of the newest attempt of a ref, which had ended, runs again."""
+        task = self.task(ref)
+        if task.progress.child_id is None:
+            message = f"task {ref} has no sub-workflow: it is {status_of(task)}"
+            raise ScenarioBroken(message)
+        return self.when(
+            ReviveTask(
+                workflow_id=self.workflow_id,
+                task_seq=task.spec.seq,
+                child_id=task.progress.child_id,
+                child_run=task.progress.child_run + 1 if child_run is None else child_run,
             )
         )
 
@@ -240,13 +265,32 @@ class Scenario:
         """Let the workflow go on."""
         return self.when(ResumeWorkflow(workflow_id=self.workflow_id))
 
-    def terminate(self, reason: str | None = None) -> Decision:
+    def terminate(self, reason: str | None = None, *, trigger_failure_workflow: bool = False) -> Decision:
         """Terminate the workflow."""
-        return self.when(TerminateWorkflow(workflow_id=self.workflow_id, reason=reason))
+        return self.when(
+            TerminateWorkflow(
+                workflow_id=self.workflow_id, reason=reason, trigger_failure_workflow=trigger_failure_workflow
+            )
+        )
 
-    def retry(self) -> Decision:
-        """Retry the ended workflow."""
-        return self.when(RetryWorkflow(workflow_id=self.workflow_id))
+    def retry(self, *, resume: bool = False) -> Decision:
+        """Retry the ended workflow, in its sub-workflows if these are to be resumed."""
+        return self.when(RetryWorkflow(workflow_id=self.workflow_id, resume_subworkflow_tasks=resume))
+
+    def rerun(self, ref: str | None = None, *, given: JsonObject | None = None, **fields: object) -> Decision:
+        """Run the ended workflow again from the newest attempt of a ref on, or from its beginning."""
+        return self.when(
+            RerunWorkflow(
+                workflow_id=self.workflow_id,
+                re_run_from_task_id=None if ref is None else self._task_id(ref),
+                task_input=given,
+                **fields,  # type: ignore[arg-type]  # the struct checks them
+            )
+        )
+
+    def jump(self, ref: str, given: JsonObject | None = None) -> Decision:
+        """Go on with a task."""
+        return self.when(JumpToTask(workflow_id=self.workflow_id, task_reference_name=RefName(ref), task_input=given))
 
     def restart(self, *, use_latest_definitions: bool = False) -> Decision:
         """Restart the ended workflow."""

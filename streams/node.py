@@ -53,6 +53,8 @@ EVICT_EVERY_S: Final = 1.0
 SETTLE_WITHIN_S: Final = 2.0
 """At an orderly end. With the requests that run (8 s by default) it stays within the 10 s that supervisors give."""
 START_MARK: Final = b'"start_workflow"'
+FAMILY_MARKS: Final = (b'"revive_task"', b'"resume_child"')
+"""What an ended workflow may be told by another one."""
 
 
 class _Wanted(msgspec.Struct, rename="camel"):
@@ -266,12 +268,18 @@ class RunningNode:
         )
 
     async def _load(self, commands: Sequence[LogRecord]) -> None:
-        """Read the newest definitions if a command starts a workflow by a name that is not known here yet."""
+        """Fetch what decisions about these commands need and is not in memory.
+
+        That is a definition that is not known here yet; and an ended workflow that a parent or a child speaks to.
+        """
+        is_fresh = False
         for record in commands:
             value = record.value or b""
-            if START_MARK in value and self._names_unknown(value):
+            if not is_fresh and START_MARK in value and self._names_unknown(value):
                 await self._registry.refresh()
-                return
+                is_fresh = True
+            if any(mark in value for mark in FAMILY_MARKS):
+                await self._workflows.bring_back(record)
 
     def _names_unknown(self, value: bytes) -> bool:
         try:

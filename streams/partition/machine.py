@@ -326,8 +326,11 @@ class PartitionMachine:
         records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
         if record.events and item.state is not None:
-            self.table.put(item.state)
-            self.changed[record.workflow_id] = record.sequence
+            self._hold(record, item.state)
+
+    def _hold(self, record: DecisionRecord, state: WorkflowState) -> None:
+        self.table.take(state, record.events[-1])
+        self.changed[record.workflow_id] = record.sequence
 
     # ---- effects
 
@@ -377,8 +380,7 @@ class PartitionMachine:
         for event in record.events:
             state = apply(state, event)
         if state is not None:
-            self.table.put(state)
-            self.changed[workflow_id] = record.sequence
+            self._hold(record, state)
 
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:

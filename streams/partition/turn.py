@@ -4,9 +4,11 @@ Holds decisions on their way into the log and, once they are there, what is to b
 the invariant that an outbox holds nothing that could not be done twice without harm.
 """
 
+from typing import Final
+
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, StartWorkflow
+from engine.commands import Command, ReportChildEnd, ResumeChild, StartWorkflow
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState
@@ -16,6 +18,9 @@ from streams.partition.chain import ChainPosition
 from streams.ports import LogRecord, NewRecord
 from streams.records import DecisionRecord
 from streams.service import Answer
+
+NEVER_OVERTAKEN: Final = 2**31 - 1
+"""The run of a child that nobody knows any more: none of its runs comes after that."""
 
 
 class Outbox(msgspec.Struct, kw_only=True):
@@ -66,10 +71,22 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 
 
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """Return the command that tells a parent of a child that cannot start: it must not wait for ever.
+    """Return the command that tells a parent of a child that cannot start, or go on: it must not wait for ever.
 
     A child that has run and ended has told its parent before: its start came a second time.
     """
+    if isinstance(command, ResumeChild):
+        return (
+            ReportChildEnd(
+                workflow_id=command.parent.workflow_id,
+                task_seq=command.parent.task_seq,
+                child_id=workflow_id,
+                status=WorkflowStatus.FAILED,
+                reason=f"it cannot go on: {refusal.reason}",
+                child_run=NEVER_OVERTAKEN,
+                heard=command.told,
+            ),
+        )
     if not isinstance(command, StartWorkflow) or command.parent is None:
         return ()
     if refusal.code is RejectionCode.WORKFLOW_EXISTS:

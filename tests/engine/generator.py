@@ -50,6 +50,35 @@ def generate(random: Random) -> Generated:
             return generated
 
 
+def another_version(random: Random, definition: WorkflowDef) -> WorkflowDef:
+    """Return the next version of a definition: some tasks more, some less, wherever that keeps it valid."""
+    for _ in range(20):
+        tasks = _changed(random, definition.tasks)
+        found = msgspec.structs.replace(definition, version=definition.version + 1, tasks=tasks)
+        if not validate_workflow(found):
+            return found
+    return msgspec.structs.replace(definition, version=definition.version + 1)
+
+
+def _changed(random: Random, tasks: tuple[WorkflowTask, ...]) -> tuple[WorkflowTask, ...]:
+    changed: list[WorkflowTask] = []
+    for found in tasks:
+        if random.random() < 0.1:
+            changed.append(task(f"added_before_{found.task_reference_name}", random.choice(["SIMPLE", "NOOP"])))
+        if found.type not in {"FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN"} and random.random() < 0.1:
+            continue
+        changed.append(
+            msgspec.structs.replace(
+                found,
+                fork_tasks=tuple(_changed(random, branch) for branch in found.fork_tasks),
+                decision_cases={case: _changed(random, inner) for case, inner in found.decision_cases.items()},
+                default_case=_changed(random, found.default_case),
+                loop_over=_changed(random, found.loop_over),
+            )
+        )
+    return tuple(changed)
+
+
 class _Generator:
     def __init__(self, random: Random) -> None:
         self._random = random

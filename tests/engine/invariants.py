@@ -11,11 +11,30 @@ from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
-from engine.events import Event, ResultIgnored, TaskEnded, WorkflowEnded, WorkflowReopened, WorkflowRestarted
+from engine.events import (
+    Event,
+    ParentHeeded,
+    ResultIgnored,
+    TaskEnded,
+    WorkflowEnded,
+    WorkflowRemoved,
+    WorkflowReopened,
+    WorkflowRestarted,
+    WorkflowUpgraded,
+)
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
+
+_AFTER_THE_END = (
+    ResultIgnored,
+    WorkflowReopened,
+    WorkflowRestarted,
+    WorkflowEnded,
+    WorkflowRemoved,
+    ParentHeeded,
+)
 
 
 def _waits_for_others(task: OpenTask) -> bool:
@@ -102,7 +121,7 @@ def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[
     """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
     is_over = before is not None and before.is_terminal
     for event in events:
-        if is_over and not isinstance(event, ResultIgnored | WorkflowReopened | WorkflowRestarted | WorkflowEnded):
+        if is_over and not isinstance(event, _AFTER_THE_END):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
             is_over = False
@@ -212,11 +231,13 @@ def _left_out(scenario: Scenario) -> Iterator[str]:
         return
     if any(task.spec.type == "TERMINATE" and _has_run(task) for task in state.tasks.values()):
         return
-    waiting = [(scenario.definition.tasks, "")]
+    waiting = [(scenario.graph.definition.tasks, "")]
     while waiting:
         tasks, passes = waiting.pop()
         for found in tasks:
             task = state.task(RefName(found.task_reference_name + passes))
+            if task is None and passes and any(isinstance(event, WorkflowUpgraded) for event in scenario.events):
+                continue  # the loop had ended when its body got a task more
             if task is None:
                 yield f"the workflow is COMPLETED without {found.task_reference_name}{passes}"
             elif _has_run(task):
