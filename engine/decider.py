@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import children, operations, reruns, results, start, timers
+from engine.deciders import children, messages, operations, reruns, results, start, timers
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -26,6 +26,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.ResumeWorkflow: operations.resume_workflow,
         commands.TerminateWorkflow: operations.terminate_workflow,
         commands.SkipTask: operations.skip_task,
+        commands.SendMessage: messages.send_message,
         commands.RetryWorkflow: reruns.retry_workflow,
         commands.RestartWorkflow: reruns.restart_workflow,
         commands.ReportChildEnd: children.report_child_end,

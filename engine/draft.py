@@ -11,12 +11,13 @@ from typing import Final
 import msgspec
 
 from engine.applier import apply
-from engine.context import DecideContext
+from engine.context import NO_LISTENERS, DecideContext
 from engine.events import Event, TaskScheduled
 from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
 from engine.nodes import node_at, node_of, with_task_definition
+from engine.notices import notices
 from engine.place import OUTSIDE, Place
 from engine.rejections import Accepted
 
@@ -44,13 +45,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
-    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "loops", "state")
+    __slots__ = ("announces", "context", "ended", "entries", "events", "graph", "joins", "loops", "state")
 
     def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
         """Begin with the state that the command found."""
         self.state = state
         self.context = context
         self.graph = graph
+        self.announces = graph.announces or context.listeners is not NO_LISTENERS
+        """Whether there may be listeners to tell of what is decided."""
         self.events: list[Event] = []
         self.entries: deque[Visit] = deque()
         """What the walk has still to enter."""
@@ -70,6 +73,14 @@ class Draft:
         """Add an event and apply it."""
         self.state = apply(self.state, event)
         self.events.append(event)
+        if self.announces:
+            self.announce(event)
+
+    def announce(self, event: Event) -> None:
+        """Post to the listeners of an event that has just been applied."""
+        for posted in notices(event, self.state, self.graph, self.context.listeners):
+            self.state = apply(self.state, posted)
+            self.events.append(posted)
 
     def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT, place: Place = OUTSIDE) -> None:
         """Let the walk enter a task of the definition, after what already waits."""
