@@ -124,6 +124,11 @@ def _node_settings(settings: ServeSettings, url: str) -> NodeSettings:
         snapshot_every_ms=settings.snapshot_every_ms,
         allow_private_targets=settings.allow_private_targets,
         allowed_hosts=settings.allowed_hosts,
+        event_kafka=settings.event_kafka,
+        publish_servers=settings.publish_servers,
+        workflow_status_sink=settings.workflow_status_sink,
+        task_status_sink=settings.task_status_sink,
+        publish_patience_seconds=settings.publish_patience_seconds,
     )
 
 

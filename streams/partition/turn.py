@@ -7,6 +7,7 @@ the invariant that an outbox holds nothing that could not be done twice without 
 import msgspec
 
 from engine.commands import Command, ReportChildEnd, StartWorkflow
+from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState
@@ -14,7 +15,7 @@ from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.partition.chain import ChainPosition
 from streams.ports import LogRecord, NewRecord
-from streams.records import DecisionRecord
+from streams.records import DEPTH_MAX, DecisionRecord, encode, nests_too_deep
 from streams.service import Answer
 
 
@@ -25,6 +26,7 @@ class Outbox(msgspec.Struct, kw_only=True):
     retracts: list[TaskId] = []
     commands: list[Command] = []
     outcomes: list[WorkflowState] = []
+    messages: list[tuple[WorkflowId, PublishMessage]] = []
     kept: list[WorkflowState] = []
     """Ended workflows that a recovery found in the tail of the log."""
     forwards: list[tuple[int, LogRecord]] = []
@@ -51,6 +53,18 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     records: list[NewRecord]
     decided: list[Decided]
     position: ChainPosition
+
+
+def as_decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+    """Return a decision with its JSON.
+
+    Raises:
+        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
+    """
+    value = encode(record)
+    if nests_too_deep(value):
+        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+    return Decided(record=record, value=value, state=state, source=source)
 
 
 def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:

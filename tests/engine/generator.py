@@ -208,7 +208,7 @@ class _Generator:
         random = self._random
         fields = self._fields()
         if random.random() < 0.3:
-            given = {"batchSize": random.randint(1, 3), "blocking": random.random() < 0.6}
+            given: JsonObject = {"batchSize": random.randint(1, 3), "blocking": random.random() < 0.6}
             return task(self._ref(), "PULL_WORKFLOW_MESSAGES", **{**fields, "input_parameters": given})
         fields["async_complete"] = random.random() < 0.3
         if random.random() < 0.5:

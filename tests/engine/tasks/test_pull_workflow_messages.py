@@ -4,6 +4,7 @@ import pytest
 
 from engine.codec import pack, unpack
 from engine.context import EngineLimits
+from engine.definitions import WorkflowTask
 from engine.events import MessageReceived
 from engine.json_value import JsonObject
 from engine.rejections import Accepted, RejectionCode
@@ -11,7 +12,7 @@ from engine.testing import Scenario, refusal
 from tests.engine.building import event_names, fork, join, loop, output_of, started, switch, task, task_def, workflow
 
 
-def pull(ref: str, **given: object) -> object:
+def pull(ref: str, **given: object) -> WorkflowTask:
     """Return a task that takes messages."""
     return task(ref, "PULL_WORKFLOW_MESSAGES", input_parameters=given)
 
@@ -21,6 +22,11 @@ def taken(scenario: Scenario, ref: str) -> list[str]:
     output: JsonObject = output_of(scenario, ref)
     assert output["count"] == len(output["messages"])
     return [message["id"] for message in output["messages"]]
+
+
+def waiting(scenario: Scenario) -> list[str]:
+    """Return the ids of the messages that nobody has taken."""
+    return [message.message_id for message in scenario.state.inbox.waiting]
 
 
 def test_pull_waits_for_a_message_and_ends_with_it() -> None:
@@ -47,7 +53,7 @@ def test_pull_takes_what_came_before_it_oldest_first_up_to_its_batch_size() -> N
     assert taken(scenario, "p") == ["m0", "m1"]
     assert taken(scenario, "q") == ["m2"]
     assert scenario.status == "COMPLETED"
-    assert scenario.state.inbox.waiting == ()
+    assert waiting(scenario) == []
     assert scenario.state.inbox.waiting_bytes == 0
 
 
@@ -163,10 +169,10 @@ def test_messages_stay_for_a_retry_and_go_with_a_restart() -> None:
     scenario.send("m1")
     scenario.fail("work")
     scenario.retry()
-    assert len(scenario.state.inbox.waiting) == 1
+    assert waiting(scenario) == ["m1"]
     scenario.fail("work")
     scenario.restart()
-    assert scenario.state.inbox.waiting == ()
+    assert waiting(scenario) == []
     assert scenario.send("m1") == Accepted(events=(), state=scenario.state)
 
 
