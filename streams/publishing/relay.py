@@ -6,7 +6,8 @@ to `outgoing` is all that a decision's effects do. Keeps these invariants:
 1. a message is forgotten only when its sink has acknowledged it, or when it lies in `dead-letter` with the reason;
    a crash in between sends it again, under the same id;
 2. messages of one workflow are sent one after the other, in their order; those of different workflows beside each
-   other, a bounded number at a time. What is not sent yet waits in the log, not in memory.
+   other, a bounded number at a time. What is not sent yet waits in the log, not in memory;
+3. what a recovery has put into `outgoing` a second time is not sent a second time by the same process.
 
 How far the relay is, the topic itself says: what has been sent is trimmed from it.
 """
@@ -32,6 +33,8 @@ BATCH_MAX: Final = 200
 READ_WAIT_MS: Final = 1_000
 LOOK_EVERY_S: Final = 30.0
 """Also when nobody says that something is there: a former owner may have left it."""
+DONE_IDS_MAX: Final = 10_000
+"""Of messages that this process has dealt with; more than recovery repeats."""
 AGAIN_AFTER_S_MIN: Final = 0.25
 AGAIN_AFTER_S_MAX: Final = 10.0
 
@@ -49,6 +52,8 @@ class Relays:
         self._patience_s = patience_s
         self._changes: asyncio.Queue[tuple[int, bool]] = asyncio.Queue()
         self._wakes: dict[int, asyncio.Event] = {}
+        self._done: dict[str, None] = {}
+        """Ids of the last messages that were acknowledged or parked, oldest first."""
 
     def own(self, partition: int, *, owned: bool) -> None:
         """Begin, or stop, to relay a partition. Does not wait."""
@@ -122,16 +127,22 @@ class Relays:
 
     async def _send_in_order(self, records: Sequence[LogRecord]) -> None:
         for record in records:
-            reason = await self._send_one(record)
+            try:
+                message = _decoder.decode(record.value or b"")
+            except (msgspec.ValidationError, msgspec.DecodeError) as error:
+                await self._park(record, f"it is no message: {error}")
+                continue
+            if message.message_id in self._done:
+                continue
+            reason = await self._send_one(message)
             if reason:
                 await self._park(record, reason)
+            self._done[message.message_id] = None
+            if len(self._done) > DONE_IDS_MAX:
+                del self._done[next(iter(self._done))]
 
-    async def _send_one(self, record: LogRecord) -> str:
+    async def _send_one(self, message: OutgoingMessage) -> str:
         """Send a message, again and again if need be; return why it was given up, "" if it arrived."""
-        try:
-            message = _decoder.decode(record.value or b"")
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            return f"it is no message: {error}"
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._patience_s
         again_after_s = AGAIN_AFTER_S_MIN
