@@ -57,3 +57,19 @@ async def test_one_message_too_many_is_429(rest: Rest) -> None:
         await rest.text("POST", f"/api/workflow/{workflow_id}/messages", {"n": number})
     error = await rest.refused("POST", f"/api/workflow/{workflow_id}/messages", {"n": 1_000}, status=429)
     assert error["code"] == "MESSAGES_FULL"
+
+
+async def test_sinks_and_state_changes_that_cannot_be_are_told_at_registration(rest: Rest) -> None:
+    """Each with its place in the document."""
+    task = {"name": "t", "taskReferenceName": "t", "type": "EVENT", "sink": "nowhere"}
+    definition = {
+        "name": "w",
+        "workflowStatusListenerSink": "sqs:q",
+        "tasks": [{**task, "onStateChange": {"onEnd": [{"type": "x"}]}}],
+    }
+    error = await rest.refused("POST", "/api/metadata/workflow", definition, status=400)
+    assert [broken["path"] for broken in error["validationErrors"]] == [
+        "workflowStatusListenerSink",
+        "tasks[0].sink",
+        "tasks[0].onStateChange.onEnd",
+    ]
