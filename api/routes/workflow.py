@@ -193,7 +193,7 @@ async def send_message(request: web.Request) -> web.Response:
     message_id = text_parameter(request.query, "messageId") or str(uuid.uuid4())
     payload = await read_object(request)
     command = SendMessage(workflow_id=_workflow_id(request), message_id=message_id, payload=payload)
-    accepted(await node_of(request).workflows.submit(command))
+    accepted(await submit(request, command))
     return text_reply(message_id)
 
 
