@@ -47,6 +47,7 @@ STATUS_OF_REJECTION: Final[dict[RejectionCode, int]] = {
     RejectionCode.WORKFLOW_EXISTS: 409,
     RejectionCode.NOTHING_TO_RETRY: 409,
     RejectionCode.TASK_ALREADY_SCHEDULED: 409,
+    RejectionCode.MESSAGES_FULL: 429,
 }
 
 STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {

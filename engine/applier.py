@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from engine import events
-from engine.appliers import loop, rewind, task, workflow
+from engine.appliers import loop, message, rewind, task, workflow
 from engine.model import WorkflowState
 
 Applier = Callable[[WorkflowState, events.Event], WorkflowState]
@@ -42,6 +42,10 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.ChildTerminationRequested: task.child_told,
         events.ChildResumeRequested: task.child_told,
         events.StartRequested: task.start_requested,
+        events.MessageReceived: message.message_received,
+        events.MessagesAwaited: message.messages_awaited,
+        events.MessagesDelivered: message.messages_delivered,
+        events.MessagePosted: message.message_posted,
     },
 )
 

@@ -223,6 +223,15 @@ class SkipTask(_Command, frozen=True, kw_only=True, tag="skip_task"):
     request_id: str | None = None
 
 
+class SendMessage(_Command, frozen=True, kw_only=True, tag="send_message"):
+    """Send a running workflow a message, for a PULL_WORKFLOW_MESSAGES task. The same id a second time does nothing."""
+
+    workflow_id: WorkflowId
+    message_id: str
+    payload: JsonObject = {}
+    request_id: str | None = None
+
+
 class ReportChildEnd(_Command, frozen=True, kw_only=True, tag="child_ended"):
     """Tell a parent how its sub-workflow ended. Sent by the owner of the child.
 
@@ -292,6 +301,7 @@ Command: TypeAlias = (
     | ResetCallbacks
     | RemoveWorkflow
     | SkipTask
+    | SendMessage
     | ReportChildEnd
     | ReviveTask
     | ResumeChild

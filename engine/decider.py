@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import changes, children, operations, reruns, results, start, timers, upgrades
+from engine.deciders import changes, children, messages, operations, reruns, results, start, timers, upgrades
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -26,6 +26,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.ResumeWorkflow: operations.resume_workflow,
         commands.TerminateWorkflow: operations.terminate_workflow,
         commands.SkipTask: operations.skip_task,
+        commands.SendMessage: messages.send_message,
         commands.RetryWorkflow: reruns.retry_workflow,
         commands.RestartWorkflow: reruns.restart_workflow,
         commands.RerunWorkflow: reruns.rerun_workflow,

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.applier import apply
-from engine.context import DecideContext
+from engine.context import NO_LISTENERS, DecideContext
 from engine.deferral import Deferral
 from engine.events import Event, TaskScheduled
 from engine.expressions.budget import DECISION_STEPS_MAX, Budget
@@ -20,6 +20,7 @@ from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
 from engine.nodes import node_at, node_of, with_task_definition
+from engine.notices import notices
 from engine.place import OUTSIDE, Place
 from engine.rejections import Accepted
 
@@ -49,6 +50,7 @@ class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
     __slots__ = (
+        "announces",
         "budget",
         "context",
         "deferred",
@@ -71,6 +73,8 @@ class Draft:
         """What the queries of the decision may cost together."""
         self.deferred: tuple[Deferral, ...] = ()
         """What the input that was made last leaves to whoever hands the task out."""
+        self.announces = graph.announces or context.listeners is not NO_LISTENERS
+        """Whether there may be listeners to tell of what is decided."""
         self.events: list[Event] = []
         self.entries: deque[Visit] = deque()
         """What the walk has still to enter."""
@@ -92,6 +96,14 @@ class Draft:
         """Add an event and apply it."""
         self.state = apply(self.state, event)
         self.events.append(event)
+        if self.announces:
+            self.announce(event)
+
+    def announce(self, event: Event) -> None:
+        """Post to the listeners of an event that has just been applied."""
+        for posted in notices(event, self.state, self.graph, self.context.listeners):
+            self.state = apply(self.state, posted)
+            self.events.append(posted)
 
     def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT, place: Place = OUTSIDE) -> None:
         """Let the walk enter a task of the definition, after what already waits."""

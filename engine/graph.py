@@ -77,6 +77,10 @@ class Graph:
         self.may_fail_late = any(
             task.permissive or task.type == "FORK_JOIN_DYNAMIC" for task in all_tasks(definition.tasks)
         )
+        self.announces_tasks = any(
+            task.on_state_change or task.type == "FORK_JOIN_DYNAMIC" for task in all_tasks(definition.tasks)
+        )
+        self.announces = self.announces_tasks or definition.workflow_status_listener_enabled
         dynamic_forks = (task for task in all_tasks(definition.tasks) if task.type == "FORK_JOIN_DYNAMIC")
         first = next(dynamic_forks, None)
         self.first_dynamic_fork = None if first is None else first.task_reference_name

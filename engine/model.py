@@ -9,7 +9,7 @@ begun), `RunningTask` (begun), `EndedTask`. What never changes about an attempt 
 `spec`.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from immutables import Map
@@ -85,6 +85,35 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[TaskSeq, ...] = ()
 
 
+SEEN_MESSAGES_MAX: Final = 1_000
+"""Ids of messages that a workflow remembers. Not fewer than may wait, so that none of those is taken in twice."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to a workflow that no task has taken yet."""
+
+    message_id: str
+    payload: JsonObject
+    received_at_ms: int
+    size_bytes: int
+
+
+class Inbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The messages to a workflow.
+
+    `waiting` are those that no task has taken, oldest first, `seen` the ids of the last ones that came, taken or not.
+    `pulls` names the attempts that wait for messages, the first one first; some of them may have ended otherwise.
+    """
+
+    waiting: tuple[Message, ...] = ()
+    waiting_bytes: int = 0
+    seen: tuple[str, ...] = ()
+    pulls: tuple[TaskSeq, ...] = ()
+
+
+EMPTY_INBOX: Final = Inbox()
+
+
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
@@ -125,6 +154,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     last_retried_at_ms: int
     run: int = 0
     heard: int = 0
+    inbox: Inbox = EMPTY_INBOX
 
     @property
     def workflow_id(self) -> WorkflowId:

@@ -21,7 +21,7 @@ from engine.commands import (
     TerminateWorkflow,
 )
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
     AnnounceOutcome,
@@ -29,6 +29,7 @@ from engine.effects import (
     DisarmTimer,
     DispatchTask,
     Effect,
+    PublishMessage,
     RetractTask,
     SendCommand,
 )
@@ -38,6 +39,7 @@ from engine.events import (
     ConditionAsked,
     Event,
     LeaseExtended,
+    MessagePosted,
     ParentHeeded,
     StartRequested,
     TaskEnded,
@@ -59,8 +61,10 @@ from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open
 
 Effects: TypeAlias = tuple[Effect, ...]
 
-_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT})
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT, TO_SINK})
 """Who is told of a task by `DispatchTask`."""
+_ANSWERING: Final = frozenset({TO_HTTP, TO_SINK})
+"""Podium's own workers that do their part once, and say so."""
 
 
 def effects_of(event: Event, state: WorkflowState) -> Effects:
@@ -208,6 +212,10 @@ def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
     return (SendCommand(command=command),)
 
 
+def _message_posted(state: WorkflowState, event: MessagePosted) -> Effects:
+    return (PublishMessage(message_id=event.message_id, sink=event.sink, payload=event.payload, at_ms=event.at_ms),)
+
+
 def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
     """Return the command that starts the child of a SUB_WORKFLOW task: what the task's input recorded."""
     request = task.spec.input
@@ -272,7 +280,7 @@ def _is_out(task: OpenTask, state: WorkflowState) -> bool:
         return dispatch == TO_WORKER and not task.due_at_ms
     if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
         return not task.spec.repeats or bool(state.loops[task.spec.seq])
-    return dispatch == TO_HTTP and not task.progress.answered
+    return dispatch in _ANSWERING and not task.progress.answered
 
 
 _EFFECTS: Final = cast(
@@ -296,5 +304,6 @@ _EFFECTS: Final = cast(
         ChildTerminationRequested: _child_termination_requested,
         ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
+        MessagePosted: _message_posted,
     },
 )

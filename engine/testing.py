@@ -28,16 +28,17 @@ from engine.commands import (
     ResumeWorkflow,
     RetryWorkflow,
     ReviveTask,
+    SendMessage,
     SkipTask,
     StartWorkflow,
     TerminateWorkflow,
     UpdateTaskByRef,
 )
-from engine.context import DecideContext, EngineLimits
+from engine.context import NO_LISTENERS, DecideContext, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef, WorkflowDef
-from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
+from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, PublishMessage, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
 from engine.graph import Graph, Graphs
@@ -59,8 +60,9 @@ class ScenarioBroken(EngineError):
 class Scenario:
     """One workflow, driven by hand. `now_ms` moves only by `wait`.
 
-    `effects` are those of the last command; `sent` are all commands for other workflows so far. `dispatched` and
-    `timers` are what a shell would now hold because of the effects, and nothing else.
+    `effects` are those of the last command; `sent` are all commands for other workflows so far, `published` all
+    messages to listeners. `dispatched` and `timers` are what a shell would now hold because of the effects, and nothing
+    else.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Scenario:
         now_ms: int = 1_000_000,
         noise: float = 0.0,
         limits: EngineLimits = EngineLimits(),
+        listeners: Listeners = NO_LISTENERS,
     ) -> None:
         """Register the definitions; the first is the one that `start` runs."""
         self.shelf = Shelf()
@@ -82,11 +85,13 @@ class Scenario:
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.sent: list[Command] = []
+        self.published: list[PublishMessage] = []
         self.dispatched: set[TaskSeq] = set()
         self.timers: dict[TaskSeq, int] = {}
         self._state: WorkflowState | None = None
         self._graphs = Graphs(self.shelf)
         self._limits = limits
+        self._listeners = listeners
 
     # ---- what is there
 
@@ -139,7 +144,13 @@ class Scenario:
 
     def when(self, command: Command) -> Decision:
         """Decide about a command and take its events."""
-        context = DecideContext(now_ms=self.now_ms, definitions=self.shelf, limits=self._limits, noise=self.noise)
+        context = DecideContext(
+            now_ms=self.now_ms,
+            definitions=self.shelf,
+            limits=self._limits,
+            noise=self.noise,
+            listeners=self._listeners,
+        )
         before = self._state
         decision = decide(before, command, context, self._graphs)
         self.effects = []
@@ -304,6 +315,10 @@ class Scenario:
             )
         )
 
+    def send(self, message_id: str, payload: JsonObject | None = None) -> Decision:
+        """Send the workflow a message."""
+        return self.when(SendMessage(workflow_id=self.workflow_id, message_id=message_id, payload=payload or {}))
+
     def evaluate(self) -> Decision:
         """Look whether anything is due."""
         return self.when(EvaluateWorkflow(workflow_id=self.workflow_id))
@@ -345,6 +360,8 @@ class Scenario:
                 self.timers.pop(effect.seq, None)
             case SendCommand():
                 self.sent.append(effect.command)
+            case PublishMessage():
+                self.published.append(effect)
             case _:
                 pass
 

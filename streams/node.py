@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from engine.context import NO_LISTENERS, Listeners
 from engine.graph import Graphs
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
@@ -35,6 +36,9 @@ from streams.ownership import OwnedPartitions
 from streams.partition.machine import PartitionMachine
 from streams.partition.processor import PartitionProcessor, Settings
 from streams.ports import LogRecord
+from streams.publishing.relay import Relays
+from streams.publishing.sinks import KafkaTargets, Sinks, TopicPublisher
+from streams.publishing.tasks import BuiltInPublications
 from streams.registry import Registry
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
@@ -80,6 +84,7 @@ class RunningNode:
         self._history = history
         self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self._noise = random.random
+        self._listeners = _listeners(settings)
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
         self._registry = Registry(backend.log)
@@ -106,6 +111,11 @@ class RunningNode:
             graph_of=lambda state: self._graphs.of(state.started),
             references=settings.references,
         )
+        self._sinks = Sinks(
+            log=backend.log, partitions=backend.partitions, http=self._http, kafka=_kafka_targets(settings)
+        )
+        self._publications = BuiltInPublications(self._sinks, self._commands)
+        self._relays = Relays(backend.log, self._sinks, patience_s=settings.publish_patience_seconds)
         self._outward = NodeOutward(
             log=backend.log,
             commands=self._commands,
@@ -113,8 +123,10 @@ class RunningNode:
             desk=backend.make_desk(self._queues, self._machine_of),
             requests=self._requests,
             scripts=self._scripts,
+            publications=self._publications,
             announce=backend.durable_queues,
             on_ended=self._ended,
+            on_outgoing=self._relays.wake,
         )
         self._workflows = NodeWorkflows(
             commands=self._commands,
@@ -213,9 +225,12 @@ class RunningNode:
             await self._until_reachable(lambda: self._backend.log.create_topics(topics))
             await self._until_reachable(lambda: stack.enter_async_context(self._registry))
             await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._sinks)
             self._up.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._backend.follow_owners(), name="owners")
+                group.create_task(self._publications.run(), name="publications")
+                group.create_task(self._relays.run(), name="relays")
                 group.create_task(self._polls.run(), name="polls")
                 group.create_task(self._backend.assignment.run(self._owned), name="assignment")
 
@@ -250,6 +265,7 @@ class RunningNode:
             definitions=self._registry,
             noise=self._noise,
             durable_queues=self._backend.durable_queues,
+            listeners=self._listeners,
         )
         return PartitionProcessor(
             log=self._backend.log,
@@ -297,6 +313,7 @@ class RunningNode:
 
     def _owned_changed(self, partition: int, *, owned: bool) -> None:
         self._history.own(partition, owned=owned)
+        self._relays.own(partition, owned=owned)
         if not owned:
             self._replies.abandon(partition)
 
@@ -304,6 +321,27 @@ class RunningNode:
 def epoch_ms() -> int:
     """Return the time, in epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def _listeners(settings: NodeSettings) -> Listeners:
+    """Return where changes of status are told; without any, decisions do not even ask."""
+    found = Listeners(workflow_sink=settings.workflow_status_sink, task_sink=settings.task_status_sink)
+    return NO_LISTENERS if found == NO_LISTENERS else found
+
+
+def _kafka_targets(settings: NodeSettings) -> KafkaTargets:
+    def open_publisher(servers: str) -> TopicPublisher:
+        from streams.kafka.publisher import KafkaPublisher  # noqa: PLC0415 - as for the backend
+        from streams.kafka.settings import KafkaSettings  # noqa: PLC0415
+
+        return KafkaPublisher(KafkaSettings(bootstrap=servers))
+
+    return KafkaTargets(
+        default=settings.event_kafka or settings.kafka or "",
+        allowed=frozenset(settings.publish_servers),
+        prefix=settings.topic_prefix,
+        open_publisher=open_publisher,
+    )
 
 
 def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend]:

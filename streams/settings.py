@@ -25,6 +25,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     `url` is where other nodes reach this one. `partitions` is what the log was made with, for ever: a node that is told
     another number, or nothing where it was not the default, is refused (`TopicMismatch`). `references` knows the
     secrets and the environment variables that workflows may name: an object, so that no value is printed with these.
+    `event_kafka` are the brokers of the topics that workflows publish to, those of the log if there are none;
+    `publish_servers` are others that a KAFKA_PUBLISH may name.
     """
 
     data_dir: Path
@@ -39,3 +41,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_every_ms: int = 30_000
     replication: int | None = None
     references: ReferenceValues = NO_VALUES
+    event_kafka: str | None = None
+    publish_servers: tuple[str, ...] = ()
+    workflow_status_sink: str = ""
+    task_status_sink: str = ""
+    publish_patience_seconds: float = 60.0

@@ -98,6 +98,20 @@ def serve(  # noqa: PLR0913 (one parameter per flag)
     env_names: Annotated[
         list[str] | None, _setting("ENV_NAMES", "A variable that workflows may name; repeatable.", "--env-name")
     ] = None,
+    event_kafka: Annotated[
+        str | None, _setting("EVENT_KAFKA", "Brokers that workflows publish to.", metavar="HOST:PORT")
+    ] = None,
+    publish_servers: Annotated[
+        list[str] | None,
+        _setting("PUBLISH_SERVERS", "Brokers that a KAFKA_PUBLISH may name; repeatable.", "--publish-server"),
+    ] = None,
+    workflow_status_sink: Annotated[
+        str | None, _setting("WORKFLOW_STATUS_SINK", "Where workflows that enable it tell their status.")
+    ] = None,
+    task_status_sink: Annotated[str | None, _setting("TASK_STATUS_SINK", "Where tasks tell their status.")] = None,
+    publish_patience_seconds: Annotated[
+        float | None, _setting("PUBLISH_PATIENCE_SECONDS", "For a sink that does not answer. [default: 60]")
+    ] = None,
     url: Annotated[str | None, _setting("URL", "Where other processes reach this one.")] = None,
     insecure: Annotated[
         bool | None, _setting("INSECURE", "Listen beyond this machine without credentials.", "--insecure")

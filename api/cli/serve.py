@@ -126,6 +126,11 @@ def _node_settings(settings: ServeSettings, url: str) -> NodeSettings:
         allow_private_targets=settings.allow_private_targets,
         allowed_hosts=settings.allowed_hosts,
         references=_references(settings),
+        event_kafka=settings.event_kafka,
+        publish_servers=settings.publish_servers,
+        workflow_status_sink=settings.workflow_status_sink,
+        task_status_sink=settings.task_status_sink,
+        publish_patience_seconds=settings.publish_patience_seconds,
     )
 
 

@@ -22,7 +22,7 @@ from engine.events import (
 )
 from engine.ids import TaskSeq
 from engine.json_value import JsonObject
-from engine.model import WorkflowState
+from engine.model import Inbox, WorkflowState
 from engine.status import WorkflowStatus
 
 
@@ -146,6 +146,7 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         last_seq=state.last_seq,
         version=state.version + 1,
         last_retried_at_ms=state.last_retried_at_ms,
+        inbox=Inbox(seen=state.inbox.seen),
     )
 
 

@@ -45,6 +45,8 @@ def start_workflow(
         return begun
     draft = Draft(apply(None, begun), context, graphs.of(begun))
     draft.events.append(begun)
+    if draft.announces:
+        draft.announce(begun)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)
     settle(draft)

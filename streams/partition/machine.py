@@ -20,11 +20,20 @@ from msgspec.structs import replace
 
 from engine.applier import apply
 from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
-from engine.context import DecideContext, DefinitionSource, EngineLimits
+from engine.context import NO_LISTENERS, DecideContext, DefinitionSource, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
-from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
+from engine.effects import (
+    AnnounceOutcome,
+    ArmTimer,
+    DisarmTimer,
+    DispatchTask,
+    Effect,
+    PublishMessage,
+    RetractTask,
+    SendCommand,
+)
 from engine.errors import InvariantViolated
 from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
@@ -39,9 +48,9 @@ from streams.partition.chain import Chain, ChainPosition
 from streams.partition.intake import Unreadable, read_command
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
-from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
+from streams.partition.turn import Decided, Outbox, Turn, answer_of, as_decided, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import DEPTH_MAX, NO_OFFSET, DecisionRecord, OwnerClaimed, encode, nests_too_deep, parts_of
+from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, parts_of
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
@@ -58,6 +67,7 @@ class PartitionMachine:
         definitions: DefinitionSource,
         noise: Callable[[], float],
         limits: EngineLimits = EngineLimits(),
+        listeners: Listeners = NO_LISTENERS,
         durable_queues: bool = True,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
@@ -65,7 +75,7 @@ class PartitionMachine:
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
-        self._limits = limits
+        self._fixed = DecideContext(now_ms=0, definitions=definitions, limits=limits, listeners=listeners)
         self._noise = noise
         self._durable_queues = durable_queues
         self.begin_anew()
@@ -234,12 +244,12 @@ class PartitionMachine:
         command = read_command(source, partition=self.partition, partitions=self._partitions)
         if isinstance(command, Unreadable):
             record = self._record(WorkflowId(""), "unreadable", now_ms, source)
-            return _decided(replace(record, parked=command.reason), None, source)
+            return as_decided(replace(record, parked=command.reason), None, source)
         workflow_id = workflow_of(command) or WorkflowId("")
         home = partition_of(workflow_id.encode(), self._partitions)
         if home != self.partition:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
-            return _decided(replace(record, forwarded=home), None, source)
+            return as_decided(replace(record, forwarded=home), None, source)
         return self._decide_command(command, workflow_id, source, now_ms)
 
     def _decide_command(
@@ -253,15 +263,15 @@ class PartitionMachine:
             )
             if isinstance(outcome, Rejected):
                 notice = notice_of_refusal(command, workflow_id, outcome)
-                return _decided(replace(record, rejection=outcome, commands=notice), state, source)
-            return _decided(replace(record, events=outcome.events), outcome.state, source)
+                return as_decided(replace(record, rejection=outcome, commands=notice), state, source)
+            return as_decided(replace(record, events=outcome.events), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
             notice = notice_of_refusal(command, workflow_id, refusal)
-            return _decided(replace(record, parked=why, commands=notice), None, source)
+            return as_decided(replace(record, parked=why, commands=notice), None, source)
 
     def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
         if not is_workflow_id(workflow_id):
@@ -302,7 +312,7 @@ class PartitionMachine:
                 self.timers.arm(workflow_id, seq, again_at_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
-        return DecideContext(now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise())
+        return replace(self._fixed, now_ms=now_ms, noise=self._noise())
 
     def _record(
         self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
@@ -364,6 +374,8 @@ class PartitionMachine:
                 outbox.commands.append(effect.command)
             case AnnounceOutcome():
                 outbox.outcomes.append(state)
+            case PublishMessage():
+                outbox.messages.append((state.workflow_id, effect))
 
     # ---- replay
 
@@ -385,15 +397,3 @@ class PartitionMachine:
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
             self._undone.popleft()
-
-
-def _decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
-    """Return a decision with its JSON.
-
-    Raises:
-        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
-    """
-    value = encode(record)
-    if nests_too_deep(value):
-        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
-    return Decided(record=record, value=value, state=state, source=source)

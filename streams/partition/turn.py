@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.commands import Command, ReportChildEnd, ResumeChild, StartWorkflow
+from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState
@@ -16,7 +17,7 @@ from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.partition.chain import ChainPosition
 from streams.ports import LogRecord, NewRecord
-from streams.records import DecisionRecord
+from streams.records import DEPTH_MAX, DecisionRecord, encode, nests_too_deep
 from streams.service import Answer
 
 NEVER_OVERTAKEN: Final = 2**31 - 1
@@ -30,6 +31,7 @@ class Outbox(msgspec.Struct, kw_only=True):
     retracts: list[TaskId] = []
     commands: list[Command] = []
     outcomes: list[WorkflowState] = []
+    messages: list[tuple[WorkflowId, PublishMessage]] = []
     kept: list[WorkflowState] = []
     """Ended workflows that a recovery found in the tail of the log."""
     forwards: list[tuple[int, LogRecord]] = []
@@ -56,6 +58,18 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     records: list[NewRecord]
     decided: list[Decided]
     position: ChainPosition
+
+
+def as_decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+    """Return a decision with its JSON.
+
+    Raises:
+        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
+    """
+    value = encode(record)
+    if nests_too_deep(value):
+        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+    return Decided(record=record, value=value, state=state, source=source)
 
 
 def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:

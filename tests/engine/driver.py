@@ -25,7 +25,7 @@ from engine.commands import (
 )
 from engine.context import DecideContext
 from engine.decider import decide
-from engine.dispatch import TO_HTTP, TO_SCRIPT
+from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_SINK
 from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
@@ -140,6 +140,9 @@ class Driver:
             ):
                 scenario.update(None, output={"n": 3})
                 return True
+            if isinstance(task, RunningTask) and task.spec.type == "PULL_WORKFLOW_MESSAGES":
+                scenario.send(f"helpful-{task.spec.seq}", {"n": 5})
+                return True
         if not scenario.timers:
             return False
         scenario.wait(max(0, min(scenario.timers.values()) - scenario.now_ms))
@@ -150,7 +153,7 @@ class Driver:
 
     def _report(self, task: OpenTask, status: TaskStatus) -> Decision:
         output: JsonObject = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
-        worker_id = ENGINE_WORKER if task.spec.dispatch in {TO_HTTP, TO_SCRIPT} else "w1"
+        worker_id = ENGINE_WORKER if task.spec.dispatch in {TO_HTTP, TO_SCRIPT, TO_SINK} else "w1"
         if task.spec.dispatch == TO_SCRIPT:
             way = self._random.random() < 0.4 if task.spec.repeats else self._random.choice("xyz")
             output = {"result": way, "iteration": self.scenario.state.loops.get(task.spec.seq)}
@@ -161,7 +164,16 @@ class Driver:
     # ---- the world outside, as it comes
 
     def _moves(self) -> list[Callable[[], Decision | None]]:
-        helpful = [self._claim, self._work, self._work, self._work, self._end_child, self._update, self._pass_time]
+        helpful = [
+            self._send,
+            self._claim,
+            self._work,
+            self._work,
+            self._work,
+            self._end_child,
+            self._update,
+            self._pass_time,
+        ]
         operations = [
             *(self.scenario.pause, self.scenario.resume, self.scenario.resume) * 2,
             *(self.scenario.retry, self.scenario.evaluate, self._skip, self._signal) * 2,
@@ -204,6 +216,9 @@ class Driver:
         if status is TaskStatus.IN_PROGRESS and random.random() < 0.5:
             return self.scenario.report(task.spec.ref, status, callback_after_seconds=random.randint(0, 10))
         return self._report(task, status)
+
+    def _send(self) -> Decision:
+        return self.scenario.send(f"m{self._random.randint(0, 20)}", {"n": self._random.randint(0, 9)})
 
     def _end_child(self) -> Decision | None:
         waiting = [

@@ -94,6 +94,8 @@ class _Generator:
             timeout_seconds=random.choice([0, 0, 0, 40, 400]),
             timeout_policy=random.choice(["TIME_OUT_WF", "ALERT_ONLY"]),
             restartable=random.random() < 0.9,
+            workflow_status_listener_enabled=random.random() < 0.1,
+            workflow_status_listener_sink="kafka:flows",
         )
         definitions = [self._task_def(ref) for ref in self._refs if random.random() < 0.5]
         return Generated(
@@ -125,7 +127,7 @@ class _Generator:
         if random.random() < 0.08:
             return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
-        flat.append(self._script)
+        flat.extend([self._script, self._message])
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
         if random.random() < 0.4:
@@ -231,6 +233,19 @@ class _Generator:
         )
         return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
 
+    def _message(self) -> WorkflowTask:
+        random = self._random
+        fields = self._fields()
+        if random.random() < 0.3:
+            given: JsonObject = {"batchSize": random.randint(1, 3), "blocking": random.random() < 0.6}
+            return task(self._ref(), "PULL_WORKFLOW_MESSAGES", **{**fields, "input_parameters": given})
+        fields["async_complete"] = random.random() < 0.3
+        if random.random() < 0.5:
+            sink = random.choice(["kafka:t", "conductor", "conductor:q", "${workflow.input.way}"])
+            return task(self._ref(), "EVENT", sink=sink, **fields)
+        given = {"kafka_request": {"topic": "t", "value": self._value()}}
+        return task(self._ref(), "KAFKA_PUBLISH", **{**fields, "input_parameters": given})
+
     def _script(self) -> WorkflowTask:
         random = self._random
         kind, key = random.choice(
@@ -260,6 +275,9 @@ class _Generator:
         fields: dict[str, object] = {"input_parameters": {"x": self._value()}, **self._tolerance()}
         if random.random() < 0.1:
             fields["start_delay"] = random.randint(1, 20)
+        if random.random() < 0.1:
+            posted = [{"type": random.choice(["changed", "kafka:changes"]), "payload": {"x": self._value()}}]
+            fields["on_state_change"] = {random.choice(["onScheduled", "onStart,onSuccess", "onFailed"]): posted}
         if random.random() < 0.2:
             fields["retry_count"] = random.randint(0, 2)
         return fields

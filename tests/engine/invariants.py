@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from engine.codec import pack, unpack
 from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
 from engine.events import (
     Event,
+    MessagePosted,
     ParentHeeded,
     ResultIgnored,
     TaskEnded,
@@ -118,9 +119,11 @@ def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
 
 
 def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
+    """Look at what comes after an end: only what takes it back, rewrites it, tells of it, or changes nothing."""
     is_over = before is not None and before.is_terminal
     for event in events:
+        if isinstance(event, MessagePosted):
+            continue
         if is_over and not isinstance(event, _AFTER_THE_END):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
@@ -169,13 +172,25 @@ def _outside(scenario: Scenario) -> Iterator[str]:
             yield f"task {seq} is still offered, though it has ended"
     for seq, task in still_open.items():
         is_waiting = isinstance(task, PendingTask) and not task.due_at_ms and task.spec.dispatch == TO_WORKER
-        is_asking = isinstance(task, RunningTask) and task.spec.dispatch == TO_HTTP
+        is_asking = isinstance(task, RunningTask) and task.spec.dispatch in {TO_HTTP, TO_SINK}
         is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
             yield f"task {seq} should be out and was never dispatched"
         if isinstance(task, RunningTask) and (task.spec.dispatch == TO_CHILD) is (task.progress.child_id is None):
             yield f"task {seq} for {task.spec.dispatch!r} has the child {task.progress.child_id}"
     yield from _timers(scenario, still_open)
+    yield from _inbox(state)
+
+
+def _inbox(state: WorkflowState) -> Iterator[str]:
+    """Count the messages that wait, and look whether somebody waits for what is there."""
+    inbox = state.inbox
+    if inbox.waiting_bytes != sum(message.size_bytes for message in inbox.waiting):
+        yield f"{inbox.waiting_bytes} bytes of messages are counted that do not wait"
+    if not {message.message_id for message in inbox.waiting} <= set(inbox.seen):
+        yield "a message waits whose id is forgotten"
+    if inbox.waiting and any(isinstance(state.tasks.get(seq), RunningTask) for seq in inbox.pulls):
+        yield "a task waits for messages, and messages wait for a task"
 
 
 def _is_asked(state: WorkflowState, task: OpenTask) -> bool:

@@ -55,6 +55,7 @@ def test_random_runs_reach_what_they_are_for() -> None:
     wanted = {kind.__name__ for kind in get_args(Event)} - {"WorkflowRemoved"}  # nothing comes after that
     wanted |= {"FORK", "JOIN", "SWITCH", "DECISION", "HTTP", "SUB_WORKFLOW", "WAIT", "HUMAN", "NOOP", "SET_VARIABLE"}
     wanted |= {"DO_WHILE", "START_WORKFLOW"}
+    wanted |= {"EVENT", "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES"}
     wanted |= {"INLINE", "LAMBDA", "JSON_JQ_TRANSFORM"}
     wanted |= {"TERMINATE", "COMPLETED", "FAILED", "TERMINATED", "TIMED_OUT", "CANCELED", "SKIPPED", "refused", "taken"}
     assert wanted - set(seen) == set()

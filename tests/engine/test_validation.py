@@ -97,8 +97,8 @@ def expecting(
         ),
         expecting(
             "tasks[0].type",
-            "the task type EVENT is not served yet; served are DECISION",
-            simple("event", type="EVENT"),
+            "the task type GRPC is not served yet; served are DECISION",
+            simple("event", type="GRPC"),
         ),
         expecting("tasks[0].loopOver", "at least one task", simple("l", type="DO_WHILE", loopCondition="false")),
         expecting(
@@ -225,11 +225,11 @@ def expecting(
         ),
         expecting(
             "tasks[0].subWorkflowParam.workflowDefinition.tasks[0].type",
-            "EVENT is not served yet",
+            "GRPC is not served yet",
             simple(
                 "s",
                 type="SUB_WORKFLOW",
-                subWorkflowParam={"workflowDefinition": {"name": "c", "tasks": [simple("a", type="EVENT")]}},
+                subWorkflowParam={"workflowDefinition": {"name": "c", "tasks": [simple("a", type="GRPC")]}},
             ),
         ),
         expecting(
@@ -406,7 +406,7 @@ def test_every_violation_is_told_at_once() -> None:
     """Whoever corrects a definition need not come back for the next message."""
     violations = workflow(
         simple("a", startDelay=-1),
-        simple("a", type="EVENT"),
+        simple("a", type="GRPC"),
         simple("w", type="WAIT", inputParameters={"duration": "soon", "x": "${ghost.y}"}),
         name="",
         outputParameters={"o": "${workflow...x}"},
@@ -441,8 +441,8 @@ def test_served_types_are_those_that_the_engine_does() -> None:
 
 def test_types_that_a_caller_knows_are_not_refused() -> None:
     """The set of served types is the caller's to widen."""
-    definition = msgspec.convert({"name": "w", "tasks": [simple("a", type="EVENT")]}, WorkflowDef)
-    assert validate_workflow(definition, known_task_types=SERVED_TASK_TYPES | {"EVENT"}) == ()
+    definition = msgspec.convert({"name": "w", "tasks": [simple("a", type="GRPC")]}, WorkflowDef)
+    assert validate_workflow(definition, known_task_types=SERVED_TASK_TYPES | {"GRPC"}) == ()
 
 
 def test_nesting_beyond_the_bound_is_told_and_not_entered() -> None:
