@@ -48,9 +48,10 @@ from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
 from engine.rejections import Accepted, Decision, Rejected
 from engine.shelf import Shelf
-from engine.status import TASK_TRANSITIONS, WORKFLOW_TRANSITIONS, TaskStatus, WorkflowStatus
+from engine.status import TaskStatus, WorkflowStatus
+from engine.transitions import illegal_change
 
-__all__ = ["Scenario", "ScenarioBroken", "Shelf", "illegal_change", "refusal"]
+__all__ = ["Scenario", "ScenarioBroken", "Shelf", "refusal"]
 
 
 class ScenarioBroken(EngineError):
@@ -388,21 +389,3 @@ def refusal(decision: Decision) -> Rejected:
         return decision
     message = f"a refusal was expected, but these events were accepted: {decision.events}"
     raise ScenarioBroken(message)
-
-
-def illegal_change(before: WorkflowState | None, after: WorkflowState, event: Event) -> str:
-    """Say which change of a status the tables of `engine.status` do not allow, or nothing."""
-    if before is None:
-        return "" if after.status is WorkflowStatus.RUNNING else f"a workflow begins as {after.status}"
-    if after.status is not before.status and after.status not in WORKFLOW_TRANSITIONS[before.status]:
-        return f"workflow {after.workflow_id} goes from {before.status} to {after.status} by {event!r}"
-    seq = getattr(event, "seq", None)
-    if seq is None or seq not in after.tasks:
-        return ""
-    now = status_of(after.tasks[seq])
-    if seq not in before.tasks:
-        return "" if now is TaskStatus.SCHEDULED else f"task {seq} of workflow {after.workflow_id} begins as {now}"
-    then = status_of(before.tasks[seq])
-    if now is not then and now not in TASK_TRANSITIONS[then]:
-        return f"task {seq} of workflow {after.workflow_id} goes from {then} to {now} by {event!r}"
-    return ""

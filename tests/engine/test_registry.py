@@ -20,8 +20,8 @@ ENGINE = Path(decider.__file__).parent
 # Conductor's verbs, and what the shell does; a command or an effect begins with one.
 IMPERATIVES = {
     "Announce", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Jump", "Pause", "Publish", "Remove",
-    "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry", "Revive", "Send", "Skip", "Start", "Terminate", "Update",
-    "Upgrade",
+    "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry", "Revive", "Send", "Skip", "Start",
+    "Terminate", "Update", "Upgrade",
 }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from engine.status import (
     TaskStatus,
     WorkflowStatus,
 )
-from engine.testing import Scenario, ScenarioBroken, illegal_change
+from engine.testing import Scenario, ScenarioBroken
+from engine.transitions import illegal_change
 from tests.engine.building import started, sub_workflow, task, task_def, workflow
 
 Change = tuple[str, str]
