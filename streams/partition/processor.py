@@ -26,6 +26,7 @@ from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import LogCorrupt, OffsetOutOfRange, OwnershipLost
 from streams.milestone import Milestone
+from streams.partition.handover import Handover
 from streams.partition.machine import PartitionMachine
 from streams.partition.recovery import Recovered, recover
 from streams.partition.snapshots import SnapshotCycle
@@ -113,8 +114,12 @@ class PartitionProcessor:
         settings: Settings,
         now_ms: Callable[[], int],
         load: Callable[[Sequence[LogRecord]], Awaitable[None]],
+        handover: Handover | None = None,
     ) -> None:
-        """`load` fetches what decisions about these commands may need (definitions) before they are decided."""
+        """`load` fetches what decisions about these commands may need (definitions) before they are decided.
+
+        `handover` is told of every decision that is in the log, while this processor decides.
+        """
         self.partition = partition
         self.machine = machine
         self.phase = ProcessorPhase.RECOVERING
@@ -123,6 +128,7 @@ class PartitionProcessor:
         self._settings = settings
         self._now_ms = now_ms
         self._load = load
+        self._handover = handover
         self._inbox: deque[LogRecord] = deque()
         self._inbox_room = asyncio.Event()
         self._wake = asyncio.Event()
@@ -162,6 +168,8 @@ class PartitionProcessor:
                 await self._stand(standing, recovered.backlog)
         finally:
             self.phase = ProcessorPhase.STOPPED
+            if self._handover is not None:
+                self._handover.close()
             self._decided.give_up()
             self._stored.give_up()
             self.watches.leave()
@@ -259,6 +267,8 @@ class PartitionProcessor:
             standing.update((state.workflow_id, None) for state, _ in outbox.dispatches)
             outbox.dispatches.clear()
         self.phase = ProcessorPhase.DECIDING  # from here on others may ask; first of all, the receivers of the outbox
+        if self._handover is not None:
+            self._handover.open(self.machine.acknowledged_position.next_offset)
         self._outboxes.put_nowait((outbox, self._outward.now(outbox)))
         for workflow_id in recovered.restored.ended:
             state = self.machine.table.peek(workflow_id)
@@ -360,6 +370,8 @@ class PartitionProcessor:
             self._note_stored()
             if self.watches:
                 self.watches.decided(item.record.workflow_id for item in turn.decided)
+            if self._handover is not None:
+                self._handover.offer(turn, self.machine.acknowledged_position)
             await self._outboxes.put((outbox, handed_out))
 
     async def _send(self) -> None:
