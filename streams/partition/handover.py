@@ -32,7 +32,7 @@ class Handover:
     """The acknowledged turns of one partition, oldest first. For one taker, in the event loop."""
 
     def __init__(self, *, decisions_max: int, bytes_max: int = HANDED_BYTES_MAX) -> None:
-        """Begin closed: there is no owner yet."""
+        """Begin closed: there is no owner yet. Nobody takes anything where `decisions_max` is 0."""
         self.is_open = False
         self.next_offset = 0
         """The first offset that the owner has not told of."""
@@ -63,7 +63,7 @@ class Handover:
         far behind, and reads from the log until it is not.
         """
         self.next_offset = position.next_offset
-        if len(turn.records) == len(turn.decided):
+        if self._decisions_max and len(turn.records) == len(turn.decided):
             handed = Handed(
                 first_offset=position.next_offset - len(turn.records), decided=turn.decided, position=position
             )

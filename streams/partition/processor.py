@@ -116,10 +116,7 @@ class PartitionProcessor:
         load: Callable[[Sequence[LogRecord]], Awaitable[None]],
         handover: Handover | None = None,
     ) -> None:
-        """`load` fetches what decisions about these commands may need (definitions) before they are decided.
-
-        `handover` is told of every decision that is in the log, while this processor decides.
-        """
+        """`load` fetches what decisions about commands may need; `handover` is told of what the log has of them."""
         self.partition = partition
         self.machine = machine
         self.phase = ProcessorPhase.RECOVERING
@@ -128,7 +125,7 @@ class PartitionProcessor:
         self._settings = settings
         self._now_ms = now_ms
         self._load = load
-        self._handover = handover
+        self._handover = handover or Handover(decisions_max=0)
         self._inbox: deque[LogRecord] = deque()
         self._inbox_room = asyncio.Event()
         self._wake = asyncio.Event()
@@ -170,8 +167,7 @@ class PartitionProcessor:
                 await self._stand(standing, recovered.backlog)
         finally:
             self.phase = ProcessorPhase.STOPPED
-            if self._handover is not None:
-                self._handover.close()
+            self._handover.close()
             self._decided.give_up()
             self._stored.give_up()
             self.watches.leave()
@@ -269,8 +265,7 @@ class PartitionProcessor:
             standing.update((state.workflow_id, None) for state, _ in outbox.dispatches)
             outbox.dispatches.clear()
         self.phase = ProcessorPhase.DECIDING  # from here on others may ask; first of all, the receivers of the outbox
-        if self._handover is not None:
-            self._handover.open(self.machine.acknowledged_position.next_offset)
+        self._handover.open(self.machine.acknowledged_position.next_offset)
         self._outboxes.put_nowait((outbox, self._outward.now(outbox)))
         for workflow_id in recovered.restored.ended:
             state = self.machine.table.peek(workflow_id)
@@ -354,10 +349,9 @@ class PartitionProcessor:
             await self._wake.wait()
             return
         delay_s = (due_at_ms - self._now_ms()) / 1000
-        if delay_s <= 0 or self._wake.is_set():
+        # A busy loop would look at a timer of its own a round too late, and act on it after all that came in.
+        if delay_s <= self._round_s or self._wake.is_set():
             return
-        if delay_s < self._round_s:
-            return  # a busy loop would look at its own timer a round too late, and act on it after all that came in
         timer = asyncio.get_running_loop().call_later(min(delay_s, LOOK_AGAIN_AFTER_S), self._wake.set)
         try:
             await self._wake.wait()
@@ -377,8 +371,7 @@ class PartitionProcessor:
             self._note_stored()
             if self.watches:
                 self.watches.decided(item.record.workflow_id for item in turn.decided)
-            if self._handover is not None:
-                self._handover.offer(turn, self.machine.acknowledged_position)
+            self._handover.offer(turn, self.machine.acknowledged_position)
             await self._outboxes.put((outbox, handed_out))
 
     async def _send(self) -> None:

@@ -130,15 +130,16 @@ async def test_a_handover_that_overflows_is_made_good_from_the_log(tmp_path: Pat
         async with projected(log, store, settings) as projector:
             recorded.handover = projector.handover(0)
             recorded.handover.open(len(recorded.records))
-            await live_handing_over(recorded, crowd, log, steps=50)
+            await live_handing_over(recorded, crowd, log, steps=20)
             await wait_written(projector, 0, len(recorded.records))
             start = len(recorded.records)
             crowd.live(350)  # nothing here waits, so nothing is taken meanwhile
             await log.append(EVENTS, 0, recorded.new_records(start=start))
             await wait_written(projector, 0, len(recorded.records))
             read = log.events_read
-            await live_handing_over(recorded, crowd, log, steps=90)
-            await wait_written(projector, 0, len(recorded.records))
+            for _ in range(9):
+                await live_handing_over(recorded, crowd, log, steps=10)
+                await wait_written(projector, 0, len(recorded.records))
         assert read > 200
         assert log.events_read == read
         by_hand = await everything(store)
