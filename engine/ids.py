@@ -5,6 +5,7 @@ invariant that a task id names its workflow: whoever holds a task id can find th
 """
 
 import hashlib
+import re
 from typing import Final, NewType
 
 WorkflowId = NewType("WorkflowId", str)
@@ -18,7 +19,7 @@ WORKFLOW_ID_CHARS_MAX: Final = 200
 
 _SEQ_DIGITS_MAX: Final = 12
 """No workflow has that many tasks; a longer number is a mistake."""
-_ID_PUNCTUATION: Final = frozenset("-_.:@+=")
+_WORKFLOW_ID: Final = re.compile(r"[A-Za-z0-9\-_.:@+=]+")
 
 
 def task_id(workflow: WorkflowId, seq: TaskSeq) -> TaskId:
@@ -64,6 +65,4 @@ def derived_workflow_id(seed: str) -> WorkflowId:
 
 def is_workflow_id(text: str) -> bool:
     """Tell whether a text may be a workflow id: letters, digits and `-_.:@+=`, at most 200 characters."""
-    return 0 < len(text) <= WORKFLOW_ID_CHARS_MAX and all(
-        (char.isascii() and char.isalnum()) or char in _ID_PUNCTUATION for char in text
-    )
+    return len(text) <= WORKFLOW_ID_CHARS_MAX and _WORKFLOW_ID.fullmatch(text) is not None

@@ -281,6 +281,7 @@ class RunningNode:
             ),
             now_ms=epoch_ms,
             load=self._load,
+            handover=self._history.handover(partition),
         )
 
     async def _load(self, commands: Sequence[LogRecord]) -> None:
