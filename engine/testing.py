@@ -37,7 +37,7 @@ from engine.definitions import TaskDef, WorkflowDef
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
-from engine.graph import Graphs
+from engine.graph import Graph, Graphs
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
@@ -109,6 +109,11 @@ class Scenario:
     def output(self) -> JsonObject:
         """The workflow's output."""
         return self.state.output
+
+    @property
+    def graph(self) -> Graph:
+        """The compiled definition that the workflow runs by."""
+        return self._graphs.of(self.state.started)
 
     def open_refs(self) -> list[str]:
         """Return the refs of the open tasks, oldest first."""

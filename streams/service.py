@@ -171,6 +171,10 @@ class TaskPolls(Protocol):
         """Return how many tasks wait per queue (`[domain:]type`)."""
         ...
 
+    def last_poll_ms(self, task_type: str, domain: str) -> int | None:
+        """Return when a worker last polled a queue (epoch ms): 0 for never yet, None if others may know more."""
+        ...
+
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """Return who polled last: Conductor's PollData {queueName, domain, workerId, lastPollTime}."""
         ...

@@ -6,6 +6,7 @@ the invariant that whoever was answered a workflow id finds that workflow at onc
 Source: Conductor's `WorkflowResource`.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +16,7 @@ from api.access.guard import check_workflow
 from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
 from api.errors import NotFound, RequestInvalid
-from api.keys import graph_of
+from api.keys import graph_of, node_of
 from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.wire.operations import PRIORITY_MAX, skip_from, start_from
@@ -30,6 +31,7 @@ from api.wire.reading import (
 )
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.violations import Wire, validated
+from api.wire.waiting import add_waits
 from api.wire.workflows import status_json, task_json, workflow_json
 from engine.commands import (
     Command,
@@ -108,7 +110,11 @@ async def get(request: web.Request) -> web.Response:
     """Answer with a workflow, its tasks included unless told otherwise."""
     include_tasks = boolean_parameter(request.query, "includeTasks", default=True)
     state = await state_of(request, _workflow_id(request))
-    return json_reply(workflow_json(state, graph_of(request, state), include_tasks=include_tasks))
+    graph = graph_of(request, state)
+    wire = workflow_json(state, graph, include_tasks=include_tasks)
+    if not state.is_terminal:
+        add_waits(wire, state, graph, now_ms=time.time_ns() // 1_000_000, last_poll=node_of(request).polls.last_poll_ms)
+    return json_reply(wire)
 
 
 async def get_status(request: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
+from engine.waiting import task_waits_for, workflow_waits_for
 
 
 def _waits_for_others(task: OpenTask) -> bool:
@@ -39,6 +40,7 @@ def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[E
         ),
         *_clock(before, state),
         *_joins(state, events),
+        *_waits(scenario),
         *_left_out(scenario),
     ]
 
@@ -203,6 +205,18 @@ def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
             awaited = state.task(ref)
             if awaited is not None and not isinstance(awaited, EndedTask):
                 yield f"JOIN {event.seq} has ended, but {ref} is open"
+
+
+def _waits(scenario: Scenario) -> Iterator[str]:
+    """Look at what is said of everything that is open."""
+    state = scenario.state
+    reason = workflow_waits_for(state, scenario.graph)
+    if (reason is None) is not state.is_terminal:
+        yield f"the workflow is {state.status} and waits for {reason}"
+    for task in _open(state):
+        sentence = task_waits_for(state, task, scenario.graph).sentence(scenario.now_ms)
+        if not sentence or "{" in sentence:
+            yield f"what task {task.spec.seq} waits for is said so: {sentence!r}"
 
 
 def _left_out(scenario: Scenario) -> Iterator[str]:
