@@ -10,12 +10,14 @@ from typing import Protocol
 
 import msgspec
 
-from engine.commands import Command
+from engine.commands import Command, StartWorkflow
 from engine.definitions import TaskDef, WorkflowDef
 from engine.graph import Graphs
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
+from engine.mocks import Mocks
 from engine.model import WorkflowState
+from engine.rehearsal import Rehearsal
 from engine.rejections import Rejected
 from streams.errors import StreamsError
 from streams.watches import Watching
@@ -180,6 +182,18 @@ class TaskPolls(Protocol):
         ...
 
 
+class Rehearsals(Protocol):
+    """Runs with prepared answers and without a log: nothing of them is stored."""
+
+    async def run(self, command: StartWorkflow, *, mocks: Mocks, definitions: Sequence[WorkflowDef] = ()) -> Rehearsal:
+        """Run a workflow as far as it goes. `definitions` hold, in this run, before those that are registered.
+
+        Raises:
+            TooManyRehearsals: this node has enough to do with others.
+        """
+        ...
+
+
 class SearchFor(StrEnum):
     """What a search finds."""
 
@@ -258,6 +272,11 @@ class Node(Protocol):
     @property
     def polls(self) -> TaskPolls:
         """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
+        ...
+
+    @property
+    def rehearsals(self) -> Rehearsals:
+        """Runs with prepared answers."""
         ...
 
     @property
