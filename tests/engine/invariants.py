@@ -195,7 +195,7 @@ def _clock(before: WorkflowState | None, after: WorkflowState) -> Iterator[str]:
 
 
 def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at the JOINs that have just completed: nothing that they await is open."""
+    """Look at the JOINs that have just completed: nothing that they await is open, but loops around them."""
     for event in events:
         if not isinstance(event, TaskEnded) or event.status is not TaskStatus.COMPLETED or event.seq not in state.tasks:
             continue
@@ -203,8 +203,17 @@ def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
             continue
         for ref in state.tasks[event.seq].spec.join_on:
             awaited = state.task(ref)
-            if awaited is not None and not isinstance(awaited, EndedTask):
+            around = _around(state, state.tasks[event.seq])
+            if awaited is not None and not isinstance(awaited, EndedTask) and ref not in around:
                 yield f"JOIN {event.seq} has ended, but {ref} is open"
+
+
+def _around(state: WorkflowState, task: Task) -> list[RefName]:
+    """Return the scopes around a task."""
+    found = [task.spec.scope]
+    while found[-1]:
+        found.append(state.scopes[found[-1]].parent)
+    return found
 
 
 def _waits(scenario: Scenario) -> Iterator[str]:
