@@ -62,6 +62,7 @@ STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {
     "OWNERSHIP_LOST": 503,
     "POLLED_ELSEWHERE": 503,
     "SCRIPTS_UNAVAILABLE": 503,
+    "TOO_MANY_REHEARSALS": 503,
 }
 """By the error's code; what is not here is a defect or a broken installation, hence 500."""
 

@@ -1,9 +1,9 @@
 """A kit for tests of workflows and of the engine: given this, when that, then so.
 
-Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told. No server, no
-waiting. Must not know any test framework. Keeps the invariants that after every
-command the live state equals the fold of all events, and that every change of a status is one that `engine.status`
-allows.
+Holds `Scenario`, which runs commands through the real decider on a clock that only moves when told, and hands on
+`run_workflow` (of `engine.running`), which runs a whole workflow with functions for workers. No server, no waiting.
+Must not know any test framework. Keeps the invariants that after every command the live state equals the fold of all
+events, and that every change of a status is one that `engine.status` allows.
 
     scenario = Scenario(workflow_definition)
     scenario.start({"videoId": "v1"})
@@ -13,7 +13,7 @@ allows.
 
 from collections.abc import Sequence
 
-from engine.applier import apply, fold
+from engine.applier import fold
 from engine.commands import (
     ClaimTask,
     Command,
@@ -44,14 +44,29 @@ from engine.events import Event
 from engine.graph import Graph, Graphs
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
+from engine.mocks import Mocks, TaskMock
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
+from engine.rehearsal import RehearsalEnd, RehearsalLimits
 from engine.rejections import Accepted, Decision, Rejected
+from engine.running import RunImpossible, WorkflowRun, run_workflow
 from engine.shelf import Shelf
 from engine.status import TaskStatus, WorkflowStatus
-from engine.transitions import illegal_change
+from engine.transitions import first_illegal_change
 
-__all__ = ["Scenario", "ScenarioBroken", "Shelf", "refusal"]
+__all__ = [
+    "Mocks",
+    "RehearsalEnd",
+    "RehearsalLimits",
+    "RunImpossible",
+    "Scenario",
+    "ScenarioBroken",
+    "Shelf",
+    "TaskMock",
+    "WorkflowRun",
+    "refusal",
+    "run_workflow",
+]
 
 
 class ScenarioBroken(EngineError):
@@ -375,12 +390,9 @@ class Scenario:
         if fold(self.events) != self._state:
             message = f"the fold of {len(self.events)} events differs from the live state after {events[-1]!r}"
             raise ScenarioBroken(message)
-        for event in events:
-            after = apply(before, event)
-            illegal = illegal_change(before, after, event)
-            if illegal:
-                raise ScenarioBroken(illegal)
-            before = after
+        illegal = first_illegal_change(before, events)
+        if illegal:
+            raise ScenarioBroken(illegal)
 
 
 def refusal(decision: Decision) -> Rejected:

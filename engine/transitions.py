@@ -1,12 +1,26 @@
 """Which changes of a status are legal.
 
-Holds the look at one event. Must not hold the tables: they are in `engine.status`. Keeps the invariant that whoever
+Holds the look at events. Must not hold the tables: they are in `engine.status`. Keeps the invariant that whoever
 checks a run, a test or a simulation, checks the same.
 """
 
+from collections.abc import Iterable
+
+from engine.applier import apply
 from engine.events import Event
 from engine.model import WorkflowState, status_of
 from engine.status import TASK_TRANSITIONS, WORKFLOW_TRANSITIONS, TaskStatus, WorkflowStatus
+
+
+def first_illegal_change(before: WorkflowState | None, events: Iterable[Event]) -> str:
+    """Say which of the events of a decision first makes a change that is not allowed, and which, or nothing."""
+    for event in events:
+        after = apply(before, event)
+        illegal = illegal_change(before, after, event)
+        if illegal:
+            return illegal
+        before = after
+    return ""
 
 
 def illegal_change(before: WorkflowState | None, after: WorkflowState, event: Event) -> str:

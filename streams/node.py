@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import socket
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -30,6 +29,7 @@ from streams.dispatch.claims import Claims
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
+from streams.instants import epoch_ms
 from streams.node_history import NodeHistory, open_history
 from streams.outward import NodeOutward
 from streams.ownership import OwnedPartitions
@@ -40,11 +40,12 @@ from streams.publishing.relay import Relays
 from streams.publishing.sinks import KafkaTargets, Sinks, TopicPublisher
 from streams.publishing.tasks import BuiltInPublications
 from streams.registry import Registry
+from streams.rehearsals import NodeRehearsals
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
 from streams.script_tasks import BuiltInScripts
 from streams.scripts.pool import ScriptPool
-from streams.service import Definitions, History, TaskPolls, Workflows
+from streams.service import Definitions, History, Rehearsals, TaskPolls, Workflows
 from streams.settings import NodeSettings
 from streams.topics import engine_topics
 from streams.workers.http import HttpWorker
@@ -116,6 +117,7 @@ class RunningNode:
         )
         self._publications = BuiltInPublications(self._sinks, self._commands)
         self._relays = Relays(backend.log, self._sinks, patience_s=settings.publish_patience_seconds)
+        self._rehearsals = NodeRehearsals(self._registry, self._scripts)
         self._outward = NodeOutward(
             log=backend.log,
             commands=self._commands,
@@ -160,6 +162,12 @@ class RunningNode:
     def polls(self) -> TaskPolls:
         """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
         return self._polls
+
+    @property
+    def rehearsals(self) -> Rehearsals:
+        """Runs with prepared answers."""
+        self._require_up()
+        return self._rehearsals
 
     @property
     def history(self) -> History:
@@ -317,11 +325,6 @@ class RunningNode:
         self._relays.own(partition, owned=owned)
         if not owned:
             self._replies.abandon(partition)
-
-
-def epoch_ms() -> int:
-    """Return the time, in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _listeners(settings: NodeSettings) -> Listeners:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -51,6 +52,15 @@ class Scripts(Protocol):
         ...
 
 
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A script to run. `result` is set for somebody who waits for it; otherwise it is reported as a command."""
+
+    attempt: TaskId
+    request: ScriptRequest
+    deferred: Deferrals = ()
+    result: asyncio.Future[ScriptResult] | None = None
+
+
 class BuiltInScripts:
     """Runs scripts until cancelled. The pool is opened when the first script comes: many nodes never need one."""
 
@@ -70,8 +80,8 @@ class BuiltInScripts:
         self._commands = commands
         self._graph_of = graph_of
         self._under_way: set[tuple[TaskId, int]] = set()
-        self._waiting: asyncio.Queue[tuple[TaskId, ScriptRequest, Deferrals]] = asyncio.Queue()
-        """Never more than the open tasks of this node's workflows that wait for a script."""
+        self._waiting: asyncio.Queue[_Wanted] = asyncio.Queue()
+        """Never more than the open tasks of this node's workflows that wait for a script, and those who `compute`."""
 
     def begin(self, state: WorkflowState, task: OpenTask) -> None:
         """Queue the script that a task waits for, unless it is under way."""
@@ -79,7 +89,13 @@ class BuiltInScripts:
         request = script_of(state, task, self._graph_of(state))
         if (attempt, request.iteration) not in self._under_way:
             self._under_way.add((attempt, request.iteration))
-            self._waiting.put_nowait((attempt, request, task.spec.deferred))
+            self._waiting.put_nowait(_Wanted(attempt=attempt, request=request, deferred=task.spec.deferred))
+
+    async def compute(self, attempt: TaskId, request: ScriptRequest) -> ScriptResult:
+        """Run a script of no task of this node's workflows and return what it came to."""
+        result: asyncio.Future[ScriptResult] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait(_Wanted(attempt=attempt, request=request, result=result))
+        return await result
 
     async def run(self) -> None:
         """Run scripts, a bounded number at once."""
@@ -91,7 +107,11 @@ class BuiltInScripts:
 
     async def _serve(self, pool: Scripts) -> None:
         while True:
-            attempt, request, deferred = await self._waiting.get()
+            wanted = await self._waiting.get()
+            if wanted.result is not None:
+                await _tell(pool, wanted, wanted.result)
+                continue
+            attempt, request, deferred = wanted.attempt, wanted.request, wanted.deferred
             try:
                 await report(self._commands, await self._outcome(pool, attempt, request, deferred))
             finally:
@@ -107,6 +127,15 @@ class BuiltInScripts:
         result = await _result_of(pool, attempt, replace(request, document=whole.input))
         told = _report(attempt, request, result)
         return replace(told, reason_for_incompletion=whole.masked(told.reason_for_incompletion))
+
+
+async def _tell(pool: Scripts, wanted: "_Wanted", result: asyncio.Future[ScriptResult]) -> None:
+    """Run a script for somebody who waits for it, unless he has gone."""
+    if result.done():
+        return
+    found = await _result_of(pool, wanted.attempt, wanted.request)
+    if not result.done():
+        result.set_result(found)
 
 
 async def _result_of(pool: Scripts, attempt: TaskId, request: ScriptRequest) -> ScriptResult:

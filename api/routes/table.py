@@ -10,6 +10,7 @@ from api.routes import (
     access,
     health,
     metadata,
+    rehearsal,
     search,
     tasks,
     workflow,
@@ -27,6 +28,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *search.routes(),
     *workflow_execute.routes(),
     *workflow_changes.routes(),
+    *rehearsal.routes(),
     *workflow.routes(),
     *tasks.routes(),
 )

@@ -15,8 +15,8 @@ from aiohttp import web
 from api.access.guard import check_workflow
 from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
-from api.errors import NotFound, RequestInvalid
-from api.keys import graph_of
+from api.errors import RequestInvalid
+from api.keys import graph_of, node_of
 from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.wire.operations import PRIORITY_MAX, skip_from, start_from
@@ -31,6 +31,7 @@ from api.wire.reading import (
 )
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.violations import Wire, validated
+from api.wire.waiting import add_waits
 from api.wire.workflows import status_json, task_json, workflow_json
 from engine.commands import (
     Command,
@@ -47,9 +48,7 @@ from engine.ids import RefName, WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, status_of
 from engine.status import TaskStatus
-
-DRY_RUN: Final = "test"
-"""In Conductor, the path of a run with mocked tasks: who asks for one must not start a workflow of that name."""
+from streams.instants import epoch_ms
 
 
 class CorrelatedRequest(Wire):
@@ -90,15 +89,8 @@ async def start(request: web.Request) -> web.Response:
 async def start_by_name(request: web.Request) -> web.Response:
     """Start a workflow whose name is in the path and whose input is the body; answer with its id."""
     query = request.query
-    name = request.match_info["name"]
-    if name == DRY_RUN:
-        message = (
-            f"POST {request.path} asks for a dry run, which is not served;"
-            f" to start a workflow named {DRY_RUN}, name it in the body of POST /api/workflow"
-        )
-        raise NotFound(message)
     command = StartWorkflow(
-        name=name,
+        name=request.match_info["name"],
         version=optional_integer_parameter(query, "version"),
         correlation_id=text_parameter(query, "correlationId") or None,
         priority=integer_parameter(query, "priority", 0, maximum=PRIORITY_MAX),
@@ -111,7 +103,11 @@ async def get(request: web.Request) -> web.Response:
     """Answer with a workflow, its tasks included unless told otherwise."""
     include_tasks = boolean_parameter(request.query, "includeTasks", default=True)
     state = await state_of(request, _workflow_id(request))
-    return json_reply(workflow_json(state, graph_of(request, state), include_tasks=include_tasks))
+    graph = graph_of(request, state)
+    wire = workflow_json(state, graph, include_tasks=include_tasks)
+    if not state.is_terminal:
+        add_waits(wire, state, graph, now_ms=epoch_ms(), last_poll=node_of(request).polls.last_poll_ms)
+    return json_reply(wire)
 
 
 async def get_status(request: web.Request) -> web.Response:

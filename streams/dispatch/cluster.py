@@ -130,6 +130,10 @@ class ClusterPolls:
         """Return how many tasks wait in this node; what waits in the topics is not counted."""
         return self._queues.sizes()
 
+    def last_poll_ms(self, task_type: str, domain: str) -> int | None:
+        """See `TaskPolls`. A worker that is not seen here may read the topic itself, or poll at another node."""
+        return self._queues.last_poll_ms(task_type, domain) or None
+
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """See `TaskPolls`; the pollers of this node."""
         return self._queues.poll_records(task_type)

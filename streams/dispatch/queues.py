@@ -207,6 +207,11 @@ class PollQueues:
         """Return how many tasks wait per queue, named `[domain:]type`."""
         return {_name(*key): len(queue.offers) for key, queue in self._queues.items()}
 
+    def last_poll_ms(self, task_type: str, domain: str) -> int:
+        """Return when a worker last polled a queue, epoch ms; 0 if none has since this node began."""
+        queue = self._queues.get((task_type, domain))
+        return next(reversed(queue.workers.values()), 0) if queue is not None else 0
+
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """Return who polled last and when, as Conductor's PollData."""
         return [

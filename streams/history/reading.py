@@ -16,7 +16,7 @@ from engine.events import Event
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.history.clients import StoreClient
-from streams.history.schema import EVENTS, OFFSETS
+from streams.history.schema import EVENTS, EXECUTIONS, OFFSETS
 from streams.partition.chain import ChainPosition
 
 FOLDED_AT_ONCE_MAX: Final = 200
@@ -109,9 +109,15 @@ def read_events(client: StoreClient, workflow_id: WorkflowId, *, start: int, cou
 
 
 def read_version(client: StoreClient, workflow_id: WorkflowId) -> int:
-    """Return the number of a workflow's newest event, 0 if there is none."""
+    """Return up to which event number everything is written that the store keeps of a workflow, 0 if nothing is.
+
+    Its row among the executions tells, because that is written after the events and the tasks. Of a workflow that was
+    removed only the last event is left, once that row has gone.
+    """
     rows = client.rows(
-        f"SELECT max(version) FROM {EVENTS} WHERE workflow_id = {{id:String}}",  # noqa: S608 (a constant)
+        "SELECT if(count() = 0, "  # noqa: S608 (constants)
+        f"(SELECT max(version) FROM {EVENTS} WHERE workflow_id = {{id:String}} AND event = '{REMOVED}'), "
+        f"max(event_version)) FROM {EXECUTIONS} WHERE workflow_id = {{id:String}}",
         {"id": workflow_id},
     )
     return int(rows[0][0]) if rows else 0

@@ -248,7 +248,7 @@ class Driver:
     def _resume_children(self) -> Decision:
         return self.scenario.retry(resume=True)
 
-    def _be_resumed(self) -> Decision:
+    def _be_resumed(self) -> Decision | None:
         """Be told by a parent, in its turn or a second time."""
         told = max(0, self.scenario.state.heard + self._random.randint(-1, 2))
         parent = Parent(workflow_id=WorkflowId("parent"), task_seq=TaskSeq(1))

@@ -18,7 +18,7 @@ from tests.engine.building import fork, join, loop, switch, task, task_def, work
 
 NESTING_MAX: Final = 4
 TASKS_MAX: Final = 60
-BRANCHES_MAX: Final = 8
+BRANCHES_MAX: Final = 50
 
 CHILD: Final = workflow(task("inside"), name="child", version=2)
 
@@ -79,16 +79,39 @@ def _changed(random: Random, tasks: tuple[WorkflowTask, ...]) -> tuple[WorkflowT
     return tuple(changed)
 
 
+def generate_generations(random: Random, *, depth: int = 2) -> Generated:
+    """Return a random definition whose sub-workflows are random too, `depth` generations of them, each smaller."""
+    generations: list[Generated] = []
+    while len(generations) <= depth:
+        number = len(generations)
+        child = f"generation{number + 1}" if number < depth else ""
+        name = f"generation{number}" if number else "flow"
+        found = _Generator(random, name=name, child=child, prefix="abc"[number]).generate()
+        if not validate_workflow(found.definition):
+            generations.append(found)
+    first, *others = generations
+    rest = tuple(definition for other in others for definition in (other.definition, *other.others))
+    return Generated(definition=first.definition, others=(*first.others, *rest), workflow_input=first.workflow_input)
+
+
 class _Generator:
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, name: str = "flow", child: str = "child", prefix: str = "r") -> None:
+        """`child` is the workflow that SUB_WORKFLOW tasks name; with none there are no such tasks."""
         self._random = random
+        self._name = name
+        self._child = child
+        self._prefix = prefix
         self._refs: list[str] = []
 
     def generate(self) -> Generated:
         random = self._random
-        tasks = self._list(depth=0, length_min=3, length_max=9)
+        is_first = self._name == "flow"
+        tasks = self._list(depth=0 if is_first else 2, length_min=3 if is_first else 1, length_max=9 if is_first else 3)
+        if self._child and self._prefix != "r":
+            tasks.insert(0, self._sub_workflow())
         definition = workflow(
             *tasks,
+            name=self._name,
             output_parameters={"out": self._value()} if random.random() < 0.3 else {},
             variables={"v": 0},
             timeout_seconds=random.choice([0, 0, 0, 40, 400]),
@@ -100,7 +123,7 @@ class _Generator:
         definitions = [self._task_def(ref) for ref in self._refs if random.random() < 0.5]
         return Generated(
             definition=definition,
-            others=(CHILD, *definitions),
+            others=(CHILD, *definitions) if self._child == "child" else tuple(definitions),
             workflow_input={
                 "way": random.choice("xyz"),
                 "name": random.choice(["r1", "NOOP", "WAIT", "made_up"]),
@@ -109,7 +132,7 @@ class _Generator:
         )
 
     def _ref(self) -> str:
-        ref = f"r{len(self._refs)}"
+        ref = f"{self._prefix}{len(self._refs)}"
         self._refs.append(ref)
         return ref
 
@@ -140,7 +163,8 @@ class _Generator:
         random = self._random
         ref = self._ref()
         before = list(self._refs)
-        branches = [self._list(depth=depth) for _ in range(random.randint(1, random.choice([2, 3, 8])))]
+        width = random.choice([2, 3, 8] if random.random() < 0.95 else [BRANCHES_MAX])
+        branches = [self._list(depth=depth) for _ in range(random.randint(1, width))]
         inside = self._refs[len(before) :]
         forked = fork(ref, *branches)
         if not any(branches):
@@ -150,6 +174,10 @@ class _Generator:
             awaited = random.sample(inside, random.randint(1, len(inside)))
         if random.random() < 0.1 and before:
             awaited = [*awaited, random.choice(before)]  # outside of the FORK: often still running, if it is a branch's
+        if inside and random.random() < 0.1:
+            given = random.sample(inside, random.randint(1, min(len(inside), 3)))
+            first = task(self._ref(), "EXCLUSIVE_JOIN", join_on=tuple(given), default_exclusive_join_task=(given[0],))
+            forked = fork(ref, *branches, [first])
         joined = join(self._ref(), *dict.fromkeys(awaited), **self._tolerance())
         if awaited and random.random() < 0.2:
             rest = [name for name in inside if name not in awaited]
@@ -198,7 +226,8 @@ class _Generator:
         if random.random() < 0.5:
             branch = {"name": kind, "optional": random.random() < 0.3, "permissive": random.random() < 0.2}
             names = [f"d{len(self._refs)}_{number}" for number in range(random.randint(0, 4))]
-            tasks = [{**branch, "taskReferenceName": name, **random.choice(_BRANCHES)} for name in names]
+            kinds = [found for found in _BRANCHES if self._child or found.get("type") != "SUB_WORKFLOW"]
+            tasks = [{**branch, "taskReferenceName": name, **self._branch(random.choice(kinds))} for name in names]
             forked = task(
                 self._ref(),
                 "FORK_JOIN_DYNAMIC",
@@ -208,6 +237,9 @@ class _Generator:
                 **fields,
             )
         return [forked, join(self._ref(), **self._tolerance())]
+
+    def _branch(self, fields: JsonObject) -> JsonObject:
+        return {**fields, "subWorkflowParam": {"name": self._child}} if "subWorkflowParam" in fields else fields
 
     # ---- what does not
 
@@ -221,17 +253,20 @@ class _Generator:
         return task(self._ref(), "HTTP", **fields)
 
     def _sub_workflow(self) -> WorkflowTask:
-        parameters = SubWorkflowParams(name="child", priority=self._random.choice([None, 3]))
+        if not self._child:
+            return task(self._ref(), **self._fields())
+        parameters = SubWorkflowParams(name=self._child, priority=self._random.choice([None, 3]))
         return task(self._ref(), "SUB_WORKFLOW", sub_workflow_param=parameters, **self._fields())
 
     def _wait(self) -> WorkflowTask:
         random = self._random
         if random.random() < 0.3:
             return task(self._ref(), "HUMAN", **self._fields())
+        kind = "YIELD" if random.random() < 0.2 else "WAIT"
         given: JsonObject = random.choice(
             [{}, {"duration": "2 seconds"}, {"duration": "1 minute"}, {"until": "1970-01-01 00:17"}]
         )
-        return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
+        return task(self._ref(), kind, **{**self._fields(), "input_parameters": given})
 
     def _message(self) -> WorkflowTask:
         random = self._random
@@ -258,8 +293,8 @@ class _Generator:
     def _own(self) -> WorkflowTask:
         """Return a task that the engine does at once."""
         random = self._random
-        if random.random() < 0.1:
-            request = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
+        if random.random() < 0.2:
+            request = {"startWorkflow": {"name": random.choice([self._child or "nobody", "nobody"])}}
             return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
         if kind == "TERMINATE":

@@ -27,6 +27,7 @@ from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
+from engine.waiting import task_waits_for, workflow_waits_for
 
 _AFTER_THE_END = (
     ResultIgnored,
@@ -59,6 +60,7 @@ def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[E
         ),
         *_clock(before, state),
         *_joins(state, events),
+        *_waits(scenario),
         *_left_out(scenario),
     ]
 
@@ -227,7 +229,7 @@ def _clock(before: WorkflowState | None, after: WorkflowState) -> Iterator[str]:
 
 
 def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at the JOINs that have just completed: nothing that they await is open."""
+    """Look at the JOINs that have just completed: nothing that they await is open, but loops around them."""
     for event in events:
         if not isinstance(event, TaskEnded) or event.status is not TaskStatus.COMPLETED or event.seq not in state.tasks:
             continue
@@ -235,8 +237,29 @@ def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
             continue
         for ref in state.tasks[event.seq].spec.join_on:
             awaited = state.task(ref)
-            if awaited is not None and not isinstance(awaited, EndedTask):
+            around = _around(state, state.tasks[event.seq])
+            if awaited is not None and not isinstance(awaited, EndedTask) and ref not in around:
                 yield f"JOIN {event.seq} has ended, but {ref} is open"
+
+
+def _around(state: WorkflowState, task: Task) -> list[RefName]:
+    """Return the scopes around a task."""
+    found = [task.spec.scope]
+    while found[-1]:
+        found.append(state.scopes[found[-1]].parent)
+    return found
+
+
+def _waits(scenario: Scenario) -> Iterator[str]:
+    """Look at what is said of everything that is open."""
+    state = scenario.state
+    reason = workflow_waits_for(state, scenario.graph)
+    if (reason is None) is not state.is_terminal:
+        yield f"the workflow is {state.status} and waits for {reason}"
+    for task in _open(state):
+        sentence = task_waits_for(state, task, scenario.graph).sentence(scenario.now_ms)
+        if not sentence or "{" in sentence:
+            yield f"what task {task.spec.seq} waits for is said so: {sentence!r}"
 
 
 def _left_out(scenario: Scenario) -> Iterator[str]:

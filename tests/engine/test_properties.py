@@ -54,7 +54,7 @@ def test_random_runs_reach_what_they_are_for() -> None:
         seen.update(type(event).__name__ for event in scenario.events)
     wanted = {kind.__name__ for kind in get_args(Event)} - {"WorkflowRemoved"}  # nothing comes after that
     wanted |= {"FORK", "JOIN", "SWITCH", "DECISION", "HTTP", "SUB_WORKFLOW", "WAIT", "HUMAN", "NOOP", "SET_VARIABLE"}
-    wanted |= {"DO_WHILE", "START_WORKFLOW"}
+    wanted |= {"DO_WHILE", "START_WORKFLOW", "EXCLUSIVE_JOIN", "YIELD"}
     wanted |= {"EVENT", "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES"}
     wanted |= {"INLINE", "LAMBDA", "JSON_JQ_TRANSFORM"}
     wanted |= {"TERMINATE", "COMPLETED", "FAILED", "TERMINATED", "TIMED_OUT", "CANCELED", "SKIPPED", "refused", "taken"}

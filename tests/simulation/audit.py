@@ -16,6 +16,7 @@ from engine.commands import Command, ReportChildEnd, ResumeChild, ReviveTask, St
 from engine.events import (
     ChildTerminationRequested,
     Event,
+    StartRequested,
     TaskScheduled,
     TaskStarted,
     WorkflowEnded,
@@ -96,6 +97,8 @@ class Audit:
                 self._scheduled.add((workflow_id, event.seq))
             case TaskStarted() if event.child_id is not None:
                 self._children.add(event.child_id)
+            case StartRequested():
+                self._children.add(event.workflow_id)
             case ChildTerminationRequested():
                 self._unwanted.add(event.child_id)
             case WorkflowEnded():
@@ -150,8 +153,9 @@ class Audit:
             decision = entry.record
             if not decision.parked and decision.rejection != answer.rejected:
                 continue
-            if answer.state is None and (entry.state is None or entry.state.is_terminal):
-                return  # an ended workflow may have been let go of
+            newest = self._books[partition].states.get(answer.workflow_id)
+            if answer.state is None and (entry.state is None or newest is None or newest.is_terminal):
+                return  # an ended workflow may have been let go of, also before an answer is repeated
             if answer.state is not None and (entry.state is None or answer.state.version >= entry.state.version):
                 return  # repeated after a crash, an answer shows the newest state
         raise Violation(f"request {request_id} is answered {answer}, but the log says {entries}")
