@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from engine import events
-from engine.appliers import loop, task, workflow
+from engine.appliers import loop, slot, task, workflow
 from engine.model import WorkflowState
 
 Applier = Callable[[WorkflowState, events.Event], WorkflowState]
@@ -36,6 +36,9 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.ResultIgnored: task.result_ignored,
         events.ChildTerminationRequested: task.child_termination_requested,
         events.StartRequested: task.start_requested,
+        events.SlotAwaited: slot.awaited,
+        events.SlotObtained: slot.obtained,
+        events.SlotReturned: slot.returned,
     },
 )
 

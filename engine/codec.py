@@ -16,10 +16,10 @@ from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import Scope, Task, WorkflowState
+from engine.model import Scope, Slot, Task, WorkflowState
 from engine.status import WorkflowStatus
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of the packed bytes. A state in another format is folded anew from the log."""
 
 
@@ -52,6 +52,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    slots: dict[TaskSeq, Slot]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -63,7 +64,7 @@ _JSON_MARK: Final = b"["
 _SAME: Final = tuple(
     field
     for field in _Packed.__struct_fields__
-    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest"}
+    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest", "slots"}
 )
 
 
@@ -78,6 +79,7 @@ def pack(state: WorkflowState) -> bytes:
         awaited=dict(state.awaited),
         loops=dict(state.loops),
         newest=dict(state.newest),
+        slots=dict(state.slots),
         **{field: getattr(state, field) for field in _SAME},
     )
     try:
@@ -111,5 +113,6 @@ def unpack(packed: bytes) -> WorkflowState:
         missing=Map(found.missing),
         awaited=Map(found.awaited),
         loops=Map(found.loops),
+        slots=Map(found.slots),
         **{field: getattr(found, field) for field in _SAME},
     )

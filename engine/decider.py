@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import children, operations, reruns, results, start, timers
+from engine.deciders import children, operations, reruns, results, slots, start, timers
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -31,6 +31,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.ReportChildEnd: children.report_child_end,
         commands.EvaluateWorkflow: timers.evaluate_workflow,
         commands.FireTimer: timers.fire_timer,
+        commands.AnswerSlot: slots.answer_slot,
     },
 )
 
@@ -38,6 +39,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
 def decide(state: WorkflowState | None, command: commands.Command, context: DecideContext, graphs: Graphs) -> Decision:
     """Return what a command does to a workflow, or why it is refused.
 
+    Commands to limiters have a decider of their own: `engine.limiter`.
     A `StartWorkflow` has been given its id before. `graphs` is a cache over `context.definitions`, nothing more.
 
     Rejects:

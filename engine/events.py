@@ -14,6 +14,8 @@ import msgspec
 from engine.commands import Parent
 from engine.ids import DefinitionHash, RefName, TaskSeq, WorkflowId
 from engine.json_value import JsonObject
+from engine.limiter.ids import LimiterId
+from engine.limiter.limits import Limits, LimitSource
 from engine.status import TaskStatus, WorkflowStatus
 
 
@@ -269,6 +271,38 @@ class StartRequested(_Event, frozen=True, kw_only=True, tag="start_requested"):
     workflow_id: WorkflowId
 
 
+class SlotAwaited(_Event, frozen=True, kw_only=True, tag="slot_awaited"):
+    """An attempt is scheduled and may begin when its limiter gives it a slot; with `whole`, the workflow itself may.
+
+    `seq` names the slot: for an attempt it is the attempt's number, for a workflow one of its own that no attempt gets.
+    `limits` and `source` are what the definition says by which the workflow runs. `or_refuse`: it does not wait.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    limiter_id: LimiterId
+    limits: Limits
+    source: LimitSource
+    whole: bool = False
+    or_refuse: bool = False
+
+
+class SlotObtained(_Event, frozen=True, kw_only=True, tag="slot_obtained"):
+    """The limiter has given the slot: the attempt may be done, or the workflow may begin."""
+
+    at_ms: int
+    seq: TaskSeq
+
+
+class SlotReturned(_Event, frozen=True, kw_only=True, tag="slot_returned"):
+    """The attempt, or the workflow, has ended and needs its slot no more. `used`: it had got it."""
+
+    at_ms: int
+    seq: TaskSeq
+    limiter_id: LimiterId
+    used: bool = False
+
+
 Event: TypeAlias = (
     WorkflowStarted
     | WorkflowPaused
@@ -290,4 +324,7 @@ Event: TypeAlias = (
     | ResultIgnored
     | ChildTerminationRequested
     | StartRequested
+    | SlotAwaited
+    | SlotObtained
+    | SlotReturned
 )

@@ -37,6 +37,7 @@ def started(event: Event) -> WorkflowState:
         missing=Map(),
         awaited=Map(),
         loops=Map(),
+        slots=Map(),
         variables=event.variables,
         output={},
         reason="",

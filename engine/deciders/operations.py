@@ -6,11 +6,12 @@ Source: Conductor's `WorkflowExecutorOps`.
 
 from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
 from engine.context import DecideContext
+from engine.deciders.slots import run_from_here
 from engine.draft import Draft
 from engine.ending import end_workflow, follow_held
 from engine.events import ConditionAsked, TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
-from engine.model import WorkflowState
+from engine.model import OWN_SLOT, WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.status import TaskStatus, WorkflowStatus
 from engine.walk import notice_joins, settle
@@ -50,6 +51,8 @@ def resume_workflow(state: WorkflowState, command: ResumeWorkflow, context: Deci
     for seq in held:
         if not draft.state.is_terminal:
             follow_held(draft, seq)
+    if OWN_SLOT in draft.state.slots and not draft.state.open_count and not held:
+        run_from_here(draft)  # its slot came during the pause, and nothing has begun
     settle(draft)
     return draft.accept()
 

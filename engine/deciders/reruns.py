@@ -13,6 +13,7 @@ from engine.graph import Graphs, Pins, pins_of
 from engine.model import WorkflowState
 from engine.place import place_of
 from engine.rejections import Decision, Rejected, RejectionCode
+from engine.slots import await_own_slot
 from engine.status import WorkflowStatus
 from engine.walk import settle, unvisited
 
@@ -39,6 +40,7 @@ def retry_workflow(state: WorkflowState, command: RetryWorkflow, context: Decide
         reason = f"workflow {state.workflow_id} is {state.status} and none of its tasks failed: nothing to retry"
         return Rejected(code=RejectionCode.NOTHING_TO_RETRY, reason=reason)
     draft.emit(WorkflowReopened(at_ms=context.now_ms))
+    await_own_slot(draft)
     for task in failed:
         again = Attempt(number=task.spec.attempt + 1, retry_of=task.spec.seq, first_scheduled_at_ms=context.now_ms)
         draft.enter(task.spec.node, again, place_of(task.spec))
@@ -92,6 +94,7 @@ def restart_workflow(
     draft = Draft(state, context, graphs.of(started))
     draft.emit(again)
     draft.graph = graphs.of(draft.state.started)
+    await_own_slot(draft)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)
     settle(draft)

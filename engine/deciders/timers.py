@@ -9,7 +9,6 @@ from engine.commands import EvaluateWorkflow, FireTimer
 from engine.context import DecideContext
 from engine.deadlines import DeadlineKind, due, workflow_deadline_ms
 from engine.definitions import TaskDef, TaskTimeoutPolicy
-from engine.dispatch import TO_WORKER
 from engine.draft import Draft
 from engine.effects import WORKFLOW_TIMER
 from engine.ending import definition_of, end_workflow, fail, succeed, time_out_workflow
@@ -18,7 +17,7 @@ from engine.graph import Graphs
 from engine.ids import task_id
 from engine.model import OpenTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision
-from engine.scheduling import start_task
+from engine.slots import LIMITED, begin_task
 from engine.status import TaskStatus, WorkflowStatus
 from engine.walk import settle
 
@@ -93,8 +92,8 @@ def _act(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
 def _release(draft: Draft, task: OpenTask) -> None:
     seq = task.spec.seq
     draft.emit(TaskReleased(at_ms=draft.now_ms, seq=seq))
-    if task.spec.dispatch != TO_WORKER:
-        start_task(draft, seq)
+    node = draft.node_of(task.spec)
+    begin_task(draft, seq, node, definition_of(draft, task, node), is_limitable=task.spec.dispatch in LIMITED)
 
 
 def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:

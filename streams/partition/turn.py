@@ -6,9 +6,10 @@ the invariant that an outbox holds nothing that could not be done twice without 
 
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, StartWorkflow
+from engine.commands import AnswerSlot, Command, ReportChildEnd, StartWorkflow
 from engine.events import Event, ResultIgnored
-from engine.ids import TaskId, WorkflowId
+from engine.ids import TaskId, WorkflowId, task_id
+from engine.limiter.commands import ReleaseSlot
 from engine.model import OpenTask, WorkflowState
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
@@ -68,8 +69,12 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
     """Return the command that tells a parent of a child that cannot start: it must not wait for ever.
 
-    A child that has run and ended has told its parent before: its start came a second time.
+    A child that has run and ended has told its parent before: its start came a second time. A slot that nobody waits
+    for any more goes back to its limiter.
     """
+    if isinstance(command, AnswerSlot) and not command.refused:
+        holder = task_id(workflow_id, command.seq)
+        return (ReleaseSlot(limiter_id=command.limiter_id, holder=holder, used=True),)
     if not isinstance(command, StartWorkflow) or command.parent is None:
         return ()
     if refusal.code is RejectionCode.WORKFLOW_EXISTS:

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from engine.commands import ClaimTask, Command, FireTimer, ReportChildEnd, ReportTaskResult, StartWorkflow
+from engine.commands import (
+    AnswerSlot,
+    ClaimTask,
+    Command,
+    FireTimer,
+    ReportChildEnd,
+    ReportTaskResult,
+    StartWorkflow,
+)
 from engine.context import DecideContext
 from engine.decider import decide
 from engine.dispatch import TO_HTTP, TO_SCRIPT
@@ -17,6 +25,7 @@ from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
+from engine.limiter.ids import limiter_id
 from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
@@ -100,7 +109,7 @@ class Driver:
                 return
             if scenario.state.status is WorkflowStatus.PAUSED:
                 scenario.resume()
-            elif not self._answer_something():
+            elif not self._answer_something() and self._grant() is None:
                 raise Wrong(f"stuck: {scenario.open_refs()} are open, and nobody can do anything")
         raise Wrong(f"after {CALM_STEPS_MAX} answers the workflow has not ended: {scenario.open_refs()}")
 
@@ -145,6 +154,7 @@ class Driver:
     # ---- the world outside, as it comes
 
     def _moves(self) -> list[Callable[[], Decision | None]]:
+        limits: list[Callable[[], Decision | None]] = [self._grant, self._grant]
         helpful = [self._claim, self._work, self._work, self._work, self._end_child, self._update, self._pass_time]
         operations = [
             *(self.scenario.pause, self.scenario.resume, self.scenario.resume) * 2,
@@ -154,10 +164,30 @@ class Driver:
             self._restart_newest,
         ]
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
-        return [*helpful * 6, *operations, *illegal]
+        illegal.append(self._answer_any_slot)
+        return [*helpful * 6, *limits * 6, *operations, *illegal]
 
-    def _reruns(self) -> list[Callable[[], Decision]]:
-        return [self.scenario.retry, self.scenario.retry, self.scenario.restart, self._restart_newest]
+    def _reruns(self) -> list[Callable[[], Decision | None]]:
+        reruns: list[Callable[[], Decision | None]] = [self.scenario.retry, self.scenario.retry, self._grant]
+        return [*reruns, self.scenario.restart, self._restart_newest]
+
+    def _grant(self) -> Decision | None:
+        """Be the limiter that has a slot now."""
+        waiting = [slot for slot in self.scenario.state.slots.values() if not slot.obtained_at_ms]
+        if not waiting:
+            return None
+        slot = self._random.choice(waiting)
+        return self.scenario.when(
+            AnswerSlot(workflow_id=self.scenario.workflow_id, seq=slot.seq, limiter_id=slot.limiter_id)
+        )
+
+    def _answer_any_slot(self) -> Decision:
+        waits = [slot.seq for slot in self.scenario.state.slots.values() if slot.obtained_at_ms]
+        seq = self._random.choice(waits) if waits and self._random.random() < 0.5 else self.scenario.state.last_seq + 1
+        limiter = limiter_id("task", "any")
+        return self.scenario.when(
+            AnswerSlot(workflow_id=self.scenario.workflow_id, seq=TaskSeq(seq), limiter_id=limiter)
+        )
 
     def _some_open(self) -> OpenTask | None:
         found = open_tasks(self.scenario.state)

@@ -11,9 +11,18 @@ from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
-from engine.events import Event, ResultIgnored, TaskEnded, WorkflowEnded, WorkflowReopened, WorkflowRestarted
+from engine.events import (
+    Event,
+    ResultIgnored,
+    SlotAwaited,
+    SlotReturned,
+    TaskEnded,
+    WorkflowEnded,
+    WorkflowReopened,
+    WorkflowRestarted,
+)
 from engine.ids import RefName, TaskSeq
-from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
+from engine.model import OWN_SLOT, EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
 
@@ -40,6 +49,7 @@ def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[E
         *_clock(before, state),
         *_joins(state, events),
         *_left_out(scenario),
+        *_slots(scenario),
     ]
 
 
@@ -101,8 +111,9 @@ def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
 def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[str]:
     """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
     is_over = before is not None and before.is_terminal
+    allowed = (ResultIgnored, WorkflowReopened, WorkflowRestarted, WorkflowEnded, SlotReturned)
     for event in events:
-        if is_over and not isinstance(event, ResultIgnored | WorkflowReopened | WorkflowRestarted | WorkflowEnded):
+        if is_over and not isinstance(event, allowed):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
             is_over = False
@@ -117,7 +128,8 @@ def _ends(state: WorkflowState) -> Iterator[str]:
     if state.status is WorkflowStatus.RUNNING:
         if state.held:
             yield f"{state.held} are held though the workflow runs"
-        if all(_waits_for_others(task) for task in still_open) and not any(state.loops.values()):
+        is_asking = any(state.loops.values()) or state.is_queued
+        if all(_waits_for_others(task) for task in still_open) and not is_asking:
             yield "the workflow runs, but nothing is open that somebody can end"
 
 
@@ -149,7 +161,8 @@ def _outside(scenario: Scenario) -> Iterator[str]:
         if seq not in still_open:
             yield f"task {seq} is still offered, though it has ended"
     for seq, task in still_open.items():
-        is_waiting = isinstance(task, PendingTask) and not task.due_at_ms and task.spec.dispatch == TO_WORKER
+        is_free = isinstance(task, PendingTask) and not task.due_at_ms and not task.awaits_slot
+        is_waiting = is_free and task.spec.dispatch == TO_WORKER
         is_asking = isinstance(task, RunningTask) and task.spec.dispatch == TO_HTTP
         is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
@@ -157,6 +170,27 @@ def _outside(scenario: Scenario) -> Iterator[str]:
         if isinstance(task, RunningTask) and (task.spec.dispatch == TO_CHILD) is (task.progress.child_id is None):
             yield f"task {seq} for {task.spec.dispatch!r} has the child {task.progress.child_id}"
     yield from _timers(scenario, still_open)
+
+
+def _slots(scenario: Scenario) -> Iterator[str]:
+    """Compare the slots with the tasks: what is open has asked, what has ended has given back, once each."""
+    state = scenario.state
+    open_seqs = {task.spec.seq for task in _open(state)}
+    whole = set() if state.is_terminal else {OWN_SLOT}
+    if not set(state.slots) <= open_seqs | whole:
+        yield f"slots are {dict(state.slots)}, open are {open_seqs} in a workflow that is {state.status}"
+    for task in _open(state):
+        waits = isinstance(task, PendingTask) and task.awaits_slot
+        slot = state.slots.get(task.spec.seq)
+        if waits is not (slot is not None and not slot.obtained_at_ms) and isinstance(task, PendingTask):
+            yield f"task {task.spec.seq} has the slot {slot}, and awaits_slot is {waits}"
+        if waits and task.spec.seq in scenario.dispatched:
+            yield f"task {task.spec.seq} is out without its slot"
+    asked = [event.seq for event in scenario.events if isinstance(event, SlotAwaited)]
+    returned = [event.seq for event in scenario.events if isinstance(event, SlotReturned)]
+    held = [slot.seq for slot in state.slots.values()]
+    if sorted(asked) != sorted([*returned, *held]):
+        yield f"slots {asked} were asked for, {returned} came back, {held} are held"
 
 
 def _is_asked(state: WorkflowState, task: OpenTask) -> bool:

