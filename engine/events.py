@@ -275,7 +275,8 @@ class SlotAwaited(_Event, frozen=True, kw_only=True, tag="slot_awaited"):
     """An attempt is scheduled and may begin when its limiter gives it a slot; with `whole`, the workflow itself may.
 
     `seq` names the slot: for an attempt it is the attempt's number, for a workflow one of its own that no attempt gets.
-    `limits` and `source` are what the definition says by which the workflow runs. `or_refuse`: it does not wait.
+    `limits` and `source` are what the definition says by which the workflow runs, and `key` what its `rateLimitKey`
+    came to. `or_refuse`: it does not wait.
     """
 
     at_ms: int
@@ -285,6 +286,7 @@ class SlotAwaited(_Event, frozen=True, kw_only=True, tag="slot_awaited"):
     source: LimitSource
     whole: bool = False
     or_refuse: bool = False
+    key: str = ""
 
 
 class SlotObtained(_Event, frozen=True, kw_only=True, tag="slot_obtained"):

@@ -75,7 +75,8 @@ OpenTask: TypeAlias = PendingTask | RunningTask
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """What an open attempt, or the workflow itself, has from a limiter or waits for. `obtained_at_ms` is 0 till then.
 
-    `seq` is the number under which the limiter knows it, and `limits` are those that the workflow knows of.
+    `seq` is the number under which the limiter knows it, `limits` are those that the workflow knows of, and `key` is
+    what a workflow's `rateLimitKey` came to.
     """
 
     seq: TaskSeq
@@ -83,6 +84,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     since_ms: int
     obtained_at_ms: int = 0
+    key: str = ""
 
 
 OWN_SLOT: Final = TaskSeq(0)

@@ -77,15 +77,17 @@ def await_own_slot(draft: Draft) -> None:
     limits = workflow_limits(definition)
     if not limits.at_once or OWN_SLOT in draft.state.slots:
         return
-    key = resolve(config.get("rateLimitKey") or "", StateLookup(draft.state))
+    resolved = resolve(config.get("rateLimitKey") or "", StateLookup(draft.state))
+    key = "" if resolved is None else str(resolved)
     draft.emit(
         SlotAwaited(
             at_ms=draft.now_ms,
             seq=draft.next_seq(),
-            limiter_id=limiter_id(WORKFLOW, definition.name, "" if key is None else str(key)),
+            limiter_id=limiter_id(WORKFLOW, definition.name, key),
             limits=limits,
             source=LimitSource(kind=WORKFLOW, name=definition.name, version=definition.version),
             whole=True,
+            key=key,
             or_refuse=config.get("policy") == REJECT,
         )
     )

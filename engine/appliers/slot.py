@@ -13,7 +13,7 @@ from engine.model import OWN_SLOT, PendingTask, Slot, WorkflowState
 
 def awaited(state: WorkflowState, event: SlotAwaited) -> WorkflowState:
     """The attempt, or the workflow, waits for its limiter."""
-    slot = Slot(seq=event.seq, limiter_id=event.limiter_id, limits=event.limits, since_ms=event.at_ms)
+    slot = Slot(seq=event.seq, limiter_id=event.limiter_id, limits=event.limits, since_ms=event.at_ms, key=event.key)
     if event.whole:
         return replace(
             state,

@@ -99,9 +99,12 @@ class PartitionMachine(FoldedPartition):
                 self._stand(outbox, state)
             elif workflow_id in self.limiters:
                 self.limiters.arm(workflow_id, self.timers)
-        outbox.commands.extend(self.limiters.outdated(self._definitions))
         self._restored.clear()
         return outbox
+
+    def outdated_limits(self) -> Sequence[Command]:
+        """Return the commands that bring limiters up to date whose definitions have changed."""
+        return self.limiters.outdated(self._definitions)
 
     def standing(self, workflow_id: WorkflowId) -> Outbox:
         """Return what must be in force for a workflow that came from a snapshot, as if it had just been decided."""
