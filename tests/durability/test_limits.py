@@ -18,8 +18,9 @@ WORKERS = 20
 WORKFLOWS = 60
 KILLS = 4
 PREFIX = "scarce."
-FREED_SLOT_MS_MAX = 50
-"""Half of the freed slots are used again within this; a slot that is freed as the server dies waits for its return."""
+FREED_SLOT_MS_MAX = 500
+"""Half of the freed slots are used again within this, on a machine that twenty workers and a server keep busy. Alone it
+is some milliseconds; what this tells apart is a limiter that answers at once from one that is asked again and again."""
 
 
 async def _work_under_kills(work: ScarceWork, kill: "asyncio.Task[None]", workflows: int) -> list[str]:
