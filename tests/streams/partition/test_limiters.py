@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.commands import AnswerSlot, TerminateWorkflow
+from engine.commands import AnswerSlot, Command, TerminateWorkflow
 from engine.definitions import TaskDef, WorkflowDef
 from engine.ids import TaskId, WorkflowId
 from engine.limiter.commands import AcquireSlot, ReleaseSlot
@@ -73,7 +73,8 @@ def test_grant_leaves_with_the_acknowledgement_of_the_limiters_decision() -> Non
     (acquire,) = ground.settle(machine, start("a")).commands
     turn = ground.decide(machine, acquire)
     (record,) = [item.record for item in turn.decided]
-    assert (record.workflow_id, record.events) == (KEY, ())
+    assert record.workflow_id == WorkflowId(KEY)
+    assert not record.events
     assert len(record.limiter_events) == 2
     (answer,) = machine.acknowledged(turn, ground.append(turn.records)).commands
     assert isinstance(answer, AnswerSlot)
@@ -84,7 +85,7 @@ def test_owner_that_dies_between_any_two_steps_loses_no_slot_and_gives_none_twic
     """Its successor derives what may not have arrived, and everybody is served in the end."""
     ground = Ground(FLOW, SCARCE)
     machine, outbox = ground.take_over()
-    pending = [start("a"), start("b")]
+    pending: list[Command] = [start("a"), start("b")]
     for _ in range(step):  # as far as the first owner gets; what it sent last never arrives
         outbox = ground.settle(machine, *pending)
         pending = list(outbox.commands) or [result(1, workflow_id="a")]
