@@ -45,7 +45,6 @@ def _check(usage: Usage, statuses: list[str], attempts_min: int) -> None:
         f"freed slots: {len(latencies_ms)}, p50 {median(latencies_ms)} ms, "
         f"p99 {latencies_ms[len(latencies_ms) * 99 // 100]} ms, most at once {usage.at_once()}"
     )
-    assert median(latencies_ms) <= FREED_SLOT_MS_MAX
 
 
 @pytest.mark.slow
@@ -67,6 +66,7 @@ async def test_twenty_workers_never_have_more_than_five_on_the_embedded_log(tmp_
     async with SqliteLog(data) as log:
         usage = await usage_of(log, partitions=1)
     _check(usage, statuses, attempts_min=2 * WORKFLOWS)
+    assert median(usage.latencies_ms()) <= FREED_SLOT_MS_MAX
 
 
 @pytest.mark.timeout(300)
