@@ -48,6 +48,7 @@ STATUS_OF_REJECTION: Final[dict[RejectionCode, int]] = {
     RejectionCode.NOTHING_TO_RETRY: 409,
     RejectionCode.SLOT_NOT_AWAITED: 409,
     RejectionCode.TASK_ALREADY_SCHEDULED: 409,
+    RejectionCode.MESSAGES_FULL: 429,
 }
 
 STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {

@@ -16,7 +16,7 @@ from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import Scope, Slot, Task, WorkflowState
+from engine.model import EMPTY_INBOX, Inbox, Scope, Slot, Task, WorkflowState
 from engine.status import WorkflowStatus
 
 FORMAT: Final = 3
@@ -53,6 +53,9 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     clock_from_ms: int
     last_retried_at_ms: int
     slots: dict[TaskSeq, Slot]
+    run: int
+    heard: int
+    inbox: Inbox = EMPTY_INBOX
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

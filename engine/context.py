@@ -4,7 +4,7 @@ Holds the context and the port through which definitions come in. Must not load:
 before it is asked for. Keeps the invariant that the same state, command and context give the same decision.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -41,6 +41,24 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sub-workflows in one another."""
     variables_bytes_max: int = 256 * 1024
     """All variables of one workflow, as JSON. Source: Conductor's SET_VARIABLE."""
+    messages_max: int = 1_000
+    """Messages that wait in one workflow. Source: Conductor's `maxQueueSize`."""
+    messages_bytes_max: int = 1024 * 1024
+    """All messages that wait in one workflow, as JSON."""
+
+
+class Listeners(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server tells of changes of status, "" for nowhere; see `engine.sinks`.
+
+    `workflow_sink` is for workflows whose definition enables a listener and names no sink, `task_sink` for all tasks
+    but those whose task definition does not want one.
+    """
+
+    workflow_sink: str = ""
+    task_sink: str = ""
+
+
+NO_LISTENERS: Final = Listeners()
 
 
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,3 +71,4 @@ class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     definitions: DefinitionSource
     limits: EngineLimits = EngineLimits()
     noise: float = 0.0
+    listeners: Listeners = NO_LISTENERS

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.commands import Command
 from engine.ids import TaskSeq
+from engine.json_value import JsonObject
 
 WORKFLOW_TIMER: Final = TaskSeq(0)
 """Stands for the workflow itself where an attempt's number names a timer: attempts count from 1."""
@@ -50,4 +51,13 @@ class AnnounceOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Publish how the workflow ended."""
 
 
-Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | AnnounceOutcome
+class PublishMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Send a message to a sink, after those of the same workflow before it."""
+
+    message_id: str
+    sink: str
+    payload: JsonObject
+    at_ms: int
+
+
+Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | AnnounceOutcome | PublishMessage

@@ -48,6 +48,11 @@ def started_workflow_id(starter: WorkflowId, seq: TaskSeq) -> WorkflowId:
     return derived_workflow_id(f"start\0{starter}\0{seq}")
 
 
+def failure_workflow_id(failed: WorkflowId, run: int) -> WorkflowId:
+    """Return the id of the workflow that starts because a run of another has failed: one for each run."""
+    return derived_workflow_id(f"failure\0{failed}\0{run}")
+
+
 def derived_workflow_id(seed: str) -> WorkflowId:
     """Return a UUID-shaped id that depends on nothing but `seed` (version 8 of RFC 9562: vendor-specific)."""
     digest = bytearray(hashlib.blake2b(seed.encode(), digest_size=16).digest())

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 from immutables import Map
 
-from engine.events import TaskScheduled, WorkflowStarted
+from engine.events import GoingOn, TaskScheduled, WorkflowStarted
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.limiter.ids import LimiterId
@@ -26,6 +26,8 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened to an attempt so far. Instants are 0 while they have not happened.
 
     `answered`: Podium has done its part of an `asyncComplete` task, which somebody else ends.
+    Of a sub-workflow: `child_run` is its newest run that the task knows of; `told` counts the commands that it was
+    sent, and `asked` is the newest of them that asked it to go on: an end from before that has been overtaken.
     """
 
     started_at_ms: int = 0
@@ -37,6 +39,9 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     callback_after_seconds: int = 0
     child_id: WorkflowId | None = None
     answered: bool = False
+    child_run: int = 0
+    told: int = 0
+    asked: int = 0
 
 
 class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p", omit_defaults=True):
@@ -75,8 +80,9 @@ OpenTask: TypeAlias = PendingTask | RunningTask
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """What an open attempt, or the workflow itself, has from a limiter or waits for. `obtained_at_ms` is 0 till then.
 
-    `seq` is the number under which the limiter knows it, `limits` are those that the workflow knows of, and `key` is
-    what a workflow's `rateLimitKey` came to.
+    `seq` is the number under which the limiter knows it, `limits` are those that the workflow knows of. Of a workflow's
+    own: `key` is what its `rateLimitKey` came to, `going_on` says how it goes on if it runs again, and `in_pause` that
+    the slot came during a pause which is not over: the workflow has still to go on.
     """
 
     seq: TaskSeq
@@ -85,6 +91,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     obtained_at_ms: int = 0
     key: str = ""
+    going_on: GoingOn | None = None
+    in_pause: bool = False
 
 
 OWN_SLOT: Final = TaskSeq(0)
@@ -105,6 +113,35 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[TaskSeq, ...] = ()
 
 
+SEEN_MESSAGES_MAX: Final = 1_000
+"""Ids of messages that a workflow remembers. Not fewer than may wait, so that none of those is taken in twice."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to a workflow that no task has taken yet."""
+
+    message_id: str
+    payload: JsonObject
+    received_at_ms: int
+    size_bytes: int
+
+
+class Inbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The messages to a workflow.
+
+    `waiting` are those that no task has taken, oldest first, `seen` the ids of the last ones that came, taken or not.
+    `pulls` names the attempts that wait for messages, the first one first; some of them may have ended otherwise.
+    """
+
+    waiting: tuple[Message, ...] = ()
+    waiting_bytes: int = 0
+    seen: tuple[str, ...] = ()
+    pulls: tuple[TaskSeq, ...] = ()
+
+
+EMPTY_INBOX: Final = Inbox()
+
+
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
@@ -117,6 +154,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     per open attempt of a limited kind, what it has from its limiter, and under `OWN_SLOT` what the workflow has.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
+    `run` counts how often it has begun to run again, and `heard` what its parent has told it.
     """
 
     started: WorkflowStarted
@@ -144,6 +182,9 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    run: int = 0
+    heard: int = 0
+    inbox: Inbox = EMPTY_INBOX
 
     @property
     def workflow_id(self) -> WorkflowId:
@@ -157,7 +198,10 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_queued(self) -> bool:
-        """Whether the whole workflow waits for a slot: nothing in it has begun."""
+        """Whether the whole workflow waits for a slot: nothing is entered until it comes.
+
+        Open meanwhile is at most what needs nobody to enter it: a sub-workflow that runs again by itself, or a loop.
+        """
         own = self.slots.get(OWN_SLOT)
         return own is not None and not own.obtained_at_ms
 

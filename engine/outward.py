@@ -5,15 +5,23 @@ look at definitions. Keeps the invariant that whoever has the log can derive the
 the last ones, with the newest state at hand instead of the one of that moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    Command,
+    Parent,
+    ReportChildEnd,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
     AnnounceOutcome,
@@ -21,14 +29,18 @@ from engine.effects import (
     DisarmTimer,
     DispatchTask,
     Effect,
+    PublishMessage,
     RetractTask,
     SendCommand,
 )
 from engine.events import (
+    ChildResumeRequested,
     ChildTerminationRequested,
     ConditionAsked,
     Event,
     LeaseExtended,
+    MessagePosted,
+    ParentHeeded,
     SlotAwaited,
     SlotObtained,
     SlotReturned,
@@ -36,6 +48,7 @@ from engine.events import (
     TaskEnded,
     TaskPostponed,
     TaskReleased,
+    TaskRevived,
     TaskScheduled,
     TaskStarted,
     WorkflowEnded,
@@ -43,15 +56,19 @@ from engine.events import (
     WorkflowRestarted,
     WorkflowResumed,
     WorkflowStarted,
+    WorkflowUpgraded,
 )
+from engine.failure import failure_command
 from engine.ids import TaskSeq, WorkflowId, task_id
 from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
 from engine.model import OWN_SLOT, OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 
 Effects: TypeAlias = tuple[Effect, ...]
 
-_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT})
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT, TO_SINK})
 """Who is told of a task by `DispatchTask`."""
+_ANSWERING: Final = frozenset({TO_HTTP, TO_SINK})
+"""Podium's own workers that do their part once, and say so."""
 
 
 def effects_of(event: Event, state: WorkflowState) -> Effects:
@@ -61,6 +78,11 @@ def effects_of(event: Event, state: WorkflowState) -> Effects:
     """
     derive = _EFFECTS.get(type(event))
     return () if derive is None else derive(state, event)
+
+
+def slots_returned(workflow_id: WorkflowId, events: Iterable[Event]) -> list[Command]:
+    """Return the commands by which slots go back, of a workflow that nobody holds any more: no state is needed."""
+    return [_release(workflow_id, event) for event in events if isinstance(event, SlotReturned)]
 
 
 def standing_effects(state: WorkflowState) -> Effects:
@@ -135,9 +157,12 @@ def _clock_started(state: WorkflowState, event: Event) -> Effects:
 
 
 def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
+    effects: list[Effect] = []
+    if event.failure is not None:  # also where the workflow runs again by now: this run of it has failed
+        effects.append(SendCommand(command=failure_command(state, event, event.failure)))
     if not state.is_terminal:
-        return ()
-    effects: list[Effect] = [AnnounceOutcome()]
+        return tuple(effects)
+    effects.append(AnnounceOutcome())
     if state.started.timeout_ms:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
     if state.started.parent is not None:
@@ -146,7 +171,38 @@ def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
 
 
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
-    return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
+    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, told=event.told)
+    return (SendCommand(command=command),)
+
+
+def _child_resume_requested(state: WorkflowState, event: ChildResumeRequested) -> Effects:
+    parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq)
+    return (SendCommand(command=ResumeChild(workflow_id=event.child_id, told=event.told, parent=parent)),)
+
+
+def _parent_heeded(state: WorkflowState, event: ParentHeeded) -> Effects:
+    """Tell the parent once more how the workflow has ended: nothing will come of being asked to go on."""
+    parent = state.started.parent
+    return () if parent is None or not state.is_terminal else (SendCommand(command=_child_end(state, parent)),)
+
+
+def _running_again(state: WorkflowState, event: WorkflowReopened | WorkflowRestarted) -> Effects:
+    parent = state.started.parent
+    if parent is None:
+        return _workflow_timer(state)
+    command = ReviveTask(
+        workflow_id=parent.workflow_id, task_seq=parent.task_seq, child_id=state.workflow_id, child_run=state.run
+    )
+    return (*_workflow_timer(state), SendCommand(command=command))
+
+
+def _task_revived(state: WorkflowState, event: TaskRevived) -> Effects:
+    task = state.tasks.get(event.seq)
+    return _timer(task) if isinstance(task, RunningTask) else ()
+
+
+def _workflow_upgraded(state: WorkflowState, event: WorkflowUpgraded) -> Effects:
+    return _workflow_timer(state) or (DisarmTimer(seq=WORKFLOW_TIMER),)
 
 
 def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
@@ -165,6 +221,10 @@ def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
         generated_id=True,
     )
     return (SendCommand(command=command),)
+
+
+def _message_posted(state: WorkflowState, event: MessagePosted) -> Effects:
+    return (PublishMessage(message_id=event.message_id, sink=event.sink, payload=event.payload, at_ms=event.at_ms),)
 
 
 def _slot_awaited(state: WorkflowState, event: SlotAwaited) -> Effects:
@@ -191,8 +251,11 @@ def _slot_obtained(state: WorkflowState, event: SlotObtained) -> Effects:
 
 
 def _slot_returned(state: WorkflowState, event: SlotReturned) -> Effects:
-    holder = task_id(state.workflow_id, event.seq)
-    return (SendCommand(command=ReleaseSlot(limiter_id=event.limiter_id, holder=holder, used=event.used)),)
+    return (SendCommand(command=_release(state.workflow_id, event)),)
+
+
+def _release(workflow_id: WorkflowId, event: SlotReturned) -> Command:
+    return ReleaseSlot(limiter_id=event.limiter_id, holder=task_id(workflow_id, event.seq), used=event.used)
 
 
 def _start_noted(state: WorkflowState, seq: TaskSeq) -> Effects:
@@ -235,6 +298,8 @@ def _child_end(state: WorkflowState, parent: Parent) -> Command:
         status=state.status,
         output=state.output,
         reason=state.reason,
+        child_run=state.run,
+        heard=state.heard,
     )
 
 
@@ -265,7 +330,7 @@ def _is_out(task: OpenTask, state: WorkflowState) -> bool:
         return dispatch == TO_WORKER and not task.due_at_ms and not task.awaits_slot
     if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
         return not task.spec.repeats or bool(state.loops[task.spec.seq])
-    return dispatch == TO_HTTP and not task.progress.answered
+    return dispatch in _ANSWERING and not task.progress.answered
 
 
 _EFFECTS: Final = cast(
@@ -273,8 +338,10 @@ _EFFECTS: Final = cast(
     {
         WorkflowStarted: _clock_started,
         WorkflowResumed: _workflow_resumed,
-        WorkflowReopened: _clock_started,
-        WorkflowRestarted: _clock_started,
+        WorkflowReopened: _running_again,
+        WorkflowRestarted: _running_again,
+        WorkflowUpgraded: _workflow_upgraded,
+        ParentHeeded: _parent_heeded,
         WorkflowEnded: _workflow_ended,
         TaskScheduled: _task_scheduled,
         TaskReleased: _task_offered_again,
@@ -283,10 +350,13 @@ _EFFECTS: Final = cast(
         LeaseExtended: _lease_extended,
         ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
+        TaskRevived: _task_revived,
         ChildTerminationRequested: _child_termination_requested,
+        ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
         SlotAwaited: _slot_awaited,
         SlotObtained: _slot_obtained,
         SlotReturned: _slot_returned,
+        MessagePosted: _message_posted,
     },
 )

@@ -13,7 +13,8 @@ from engine.definitions import TaskDef
 from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
-from engine.expressions.references import Missing, resolve
+from engine.expressions.documents import Missing
+from engine.expressions.references import resolve
 from engine.graph import Node
 from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id
 from engine.json_value import JsonObject, JsonValue
@@ -77,9 +78,12 @@ def schedule_task(
             due_at_ms=draft.now_ms + delay_ms if delay_ms else 0,
             first_scheduled_at_ms=attempt.first_scheduled_at_ms,
             retry_of=attempt.retry_of,
+            deferred=() if place.forked_by else draft.deferred,  # a branch of a dynamic fork is data
+            given=draft.given,
             **particulars,
         )
     )
+    draft.deferred = ()  # it was this attempt's
     return seq
 
 
@@ -123,7 +127,7 @@ class _InputLookup(StateLookup):
     __slots__ = ("_input",)
 
     def __init__(self, draft: Draft, task_input: JsonObject) -> None:
-        super().__init__(draft.state)
+        super().__init__(draft.state, decision=draft.budget)
         self._input = task_input
 
     def root(self, name: str) -> JsonValue | Missing:

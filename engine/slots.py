@@ -10,19 +10,21 @@ Source: Conductor's `ConcurrentExecutionLimitDAO`, `RateLimitingDAO`, `WorkflowD
 from typing import Final
 
 from engine.definitions import TaskDef, WorkflowDef
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SINK, TO_WORKER
 from engine.draft import Draft
-from engine.events import SlotAwaited
+from engine.events import GoingOn, SlotAwaited
+from engine.expressions.budget import ResolutionExceeded
 from engine.expressions.references import resolve
 from engine.graph import Node
 from engine.ids import TaskSeq
+from engine.json_value import JsonValue
 from engine.limiter.ids import EMBEDDED, TASK, WORKFLOW, limiter_id
 from engine.limiter.limits import LimitSource, is_limited, task_limits, workflow_limits
 from engine.lookup import StateLookup
 from engine.model import OWN_SLOT, Slot, WorkflowState
 from engine.scheduling import start_task
 
-LIMITED: Final = frozenset({TO_WORKER, TO_HTTP, TO_CHILD})
+LIMITED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SINK, TO_CHILD})
 """Who does the tasks that limits apply to. A script, or a WAIT, takes nothing that could be short."""
 REJECT: Final = "REJECT"
 """The policy of a `rateLimitConfig` by which an execution that finds no slot ends at once. Any other waits."""
@@ -64,11 +66,11 @@ def await_slot(draft: Draft, seq: TaskSeq, node: Node, definition: TaskDef) -> N
     )
 
 
-def await_own_slot(draft: Draft) -> None:
+def await_own_slot(draft: Draft, going_on: GoingOn | None = None) -> None:
     """Let the whole workflow wait if its definition says so: for one of the slots of its `rateLimitKey`.
 
-    To be called wherever a workflow begins to run, or does so again. What the walk would enter is found anew when the
-    slot is there (`engine.deciders.slots`).
+    To be called wherever a workflow begins to run, or does so again: `going_on` is how, then. What the walk would enter
+    is found anew when the slot is there (`engine.deciders.slots`).
     """
     config = draft.graph.definition.rate_limit_config
     if not config:
@@ -77,8 +79,7 @@ def await_own_slot(draft: Draft) -> None:
     limits = workflow_limits(definition)
     if not limits.at_once or OWN_SLOT in draft.state.slots:
         return
-    resolved = resolve(config.get("rateLimitKey") or "", StateLookup(draft.state))
-    key = "" if resolved is None else str(resolved)
+    key = _key(draft, config.get("rateLimitKey") or "")
     draft.emit(
         SlotAwaited(
             at_ms=draft.now_ms,
@@ -89,8 +90,18 @@ def await_own_slot(draft: Draft) -> None:
             whole=True,
             key=key,
             or_refuse=config.get("policy") == REJECT,
+            going_on=going_on,
         )
     )
+
+
+def _key(draft: Draft, template: JsonValue) -> str:
+    """Return what a `rateLimitKey` comes to. One that is too much work to resolve counts as none."""
+    try:
+        resolved = resolve(template, StateLookup(draft.state, decision=draft.budget))
+    except ResolutionExceeded:
+        return ""
+    return "" if resolved is None else str(resolved)
 
 
 def waiting_for_slot(state: WorkflowState, seq: TaskSeq = OWN_SLOT) -> Slot | None:

@@ -19,34 +19,39 @@ from engine.commands import (
     Command,
     EvaluateWorkflow,
     FireTimer,
+    JumpToTask,
     PauseWorkflow,
     ReportChildEnd,
     ReportTaskResult,
+    RerunWorkflow,
     RestartWorkflow,
     ResumeWorkflow,
     RetryWorkflow,
+    ReviveTask,
+    SendMessage,
     SkipTask,
     StartWorkflow,
     TerminateWorkflow,
     UpdateTaskByRef,
 )
-from engine.context import DecideContext, EngineLimits
+from engine.context import NO_LISTENERS, DecideContext, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef, WorkflowDef
-from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
+from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, PublishMessage, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
-from engine.graph import Graphs
+from engine.graph import Graph, Graphs
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
 from engine.rejections import Accepted, Decision, Rejected
 from engine.shelf import Shelf
-from engine.status import TASK_TRANSITIONS, WORKFLOW_TRANSITIONS, TaskStatus, WorkflowStatus
+from engine.status import TaskStatus, WorkflowStatus
+from engine.transitions import illegal_change
 
-__all__ = ["Scenario", "ScenarioBroken", "Shelf", "illegal_change", "refusal"]
+__all__ = ["Scenario", "ScenarioBroken", "Shelf", "refusal"]
 
 
 class ScenarioBroken(EngineError):
@@ -56,8 +61,9 @@ class ScenarioBroken(EngineError):
 class Scenario:
     """One workflow, driven by hand. `now_ms` moves only by `wait`.
 
-    `effects` are those of the last command; `sent` are all commands for other workflows so far. `dispatched` and
-    `timers` are what a shell would now hold because of the effects, and nothing else.
+    `effects` are those of the last command; `sent` are all commands for other workflows so far, `published` all
+    messages to listeners. `dispatched` and `timers` are what a shell would now hold because of the effects, and nothing
+    else.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Scenario:
         now_ms: int = 1_000_000,
         noise: float = 0.0,
         limits: EngineLimits = EngineLimits(),
+        listeners: Listeners = NO_LISTENERS,
     ) -> None:
         """Register the definitions; the first is the one that `start` runs."""
         self.shelf = Shelf()
@@ -79,11 +86,13 @@ class Scenario:
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.sent: list[Command] = []
+        self.published: list[PublishMessage] = []
         self.dispatched: set[TaskSeq] = set()
         self.timers: dict[TaskSeq, int] = {}
         self._state: WorkflowState | None = None
         self._graphs = Graphs(self.shelf)
         self._limits = limits
+        self._listeners = listeners
 
     # ---- what is there
 
@@ -94,6 +103,11 @@ class Scenario:
             message = f"workflow {self.workflow_id} has not been started: call start() first"
             raise ScenarioBroken(message)
         return self._state
+
+    @property
+    def graph(self) -> Graph:
+        """The compiled definition that the workflow runs by now."""
+        return self._graphs.of(self.state.started)
 
     @property
     def is_started(self) -> bool:
@@ -131,7 +145,13 @@ class Scenario:
 
     def when(self, command: Command) -> Decision:
         """Decide about a command and take its events."""
-        context = DecideContext(now_ms=self.now_ms, definitions=self.shelf, limits=self._limits, noise=self.noise)
+        context = DecideContext(
+            now_ms=self.now_ms,
+            definitions=self.shelf,
+            limits=self._limits,
+            noise=self.noise,
+            listeners=self._listeners,
+        )
         before = self._state
         decision = decide(before, command, context, self._graphs)
         self.effects = []
@@ -229,6 +249,23 @@ class Scenario:
                 status=status,
                 output=output or {},
                 reason=reason,
+                child_run=task.progress.child_run,
+                heard=task.progress.asked,
+            )
+        )
+
+    def revive(self, ref: str, child_run: int | None = None) -> Decision:
+        """Say that the sub-workflow of the newest attempt of a ref, which had ended, runs again."""
+        task = self.task(ref)
+        if task.progress.child_id is None:
+            message = f"task {ref} has no sub-workflow: it is {status_of(task)}"
+            raise ScenarioBroken(message)
+        return self.when(
+            ReviveTask(
+                workflow_id=self.workflow_id,
+                task_seq=task.spec.seq,
+                child_id=task.progress.child_id,
+                child_run=task.progress.child_run + 1 if child_run is None else child_run,
             )
         )
 
@@ -240,13 +277,32 @@ class Scenario:
         """Let the workflow go on."""
         return self.when(ResumeWorkflow(workflow_id=self.workflow_id))
 
-    def terminate(self, reason: str | None = None) -> Decision:
+    def terminate(self, reason: str | None = None, *, trigger_failure_workflow: bool = False) -> Decision:
         """Terminate the workflow."""
-        return self.when(TerminateWorkflow(workflow_id=self.workflow_id, reason=reason))
+        return self.when(
+            TerminateWorkflow(
+                workflow_id=self.workflow_id, reason=reason, trigger_failure_workflow=trigger_failure_workflow
+            )
+        )
 
-    def retry(self) -> Decision:
-        """Retry the ended workflow."""
-        return self.when(RetryWorkflow(workflow_id=self.workflow_id))
+    def retry(self, *, resume: bool = False) -> Decision:
+        """Retry the ended workflow, in its sub-workflows if these are to be resumed."""
+        return self.when(RetryWorkflow(workflow_id=self.workflow_id, resume_subworkflow_tasks=resume))
+
+    def rerun(self, ref: str | None = None, *, given: JsonObject | None = None, **fields: object) -> Decision:
+        """Run the ended workflow again from the newest attempt of a ref on, or from its beginning."""
+        return self.when(
+            RerunWorkflow(
+                workflow_id=self.workflow_id,
+                re_run_from_task_id=None if ref is None else self._task_id(ref),
+                task_input=given,
+                **fields,  # type: ignore[arg-type]  # the struct checks them
+            )
+        )
+
+    def jump(self, ref: str, given: JsonObject | None = None) -> Decision:
+        """Go on with a task."""
+        return self.when(JumpToTask(workflow_id=self.workflow_id, task_reference_name=RefName(ref), task_input=given))
 
     def restart(self, *, use_latest_definitions: bool = False) -> Decision:
         """Restart the ended workflow."""
@@ -259,6 +315,10 @@ class Scenario:
                 workflow_id=self.workflow_id, task_reference_name=RefName(ref), task_input=given, task_output=output
             )
         )
+
+    def send(self, message_id: str, payload: JsonObject | None = None) -> Decision:
+        """Send the workflow a message."""
+        return self.when(SendMessage(workflow_id=self.workflow_id, message_id=message_id, payload=payload or {}))
 
     def evaluate(self) -> Decision:
         """Look whether anything is due."""
@@ -301,6 +361,8 @@ class Scenario:
                 self.timers.pop(effect.seq, None)
             case SendCommand():
                 self.sent.append(effect.command)
+            case PublishMessage():
+                self.published.append(effect)
             case _:
                 pass
 
@@ -327,21 +389,3 @@ def refusal(decision: Decision) -> Rejected:
         return decision
     message = f"a refusal was expected, but these events were accepted: {decision.events}"
     raise ScenarioBroken(message)
-
-
-def illegal_change(before: WorkflowState | None, after: WorkflowState, event: Event) -> str:
-    """Say which change of a status the tables of `engine.status` do not allow, or nothing."""
-    if before is None:
-        return "" if after.status is WorkflowStatus.RUNNING else f"a workflow begins as {after.status}"
-    if after.status is not before.status and after.status not in WORKFLOW_TRANSITIONS[before.status]:
-        return f"workflow {after.workflow_id} goes from {before.status} to {after.status} by {event!r}"
-    seq = getattr(event, "seq", None)
-    if seq is None or seq not in after.tasks:
-        return ""
-    now = status_of(after.tasks[seq])
-    if seq not in before.tasks:
-        return "" if now is TaskStatus.SCHEDULED else f"task {seq} of workflow {after.workflow_id} begins as {now}"
-    then = status_of(before.tasks[seq])
-    if now is not then and now not in TASK_TRANSITIONS[then]:
-        return f"task {seq} of workflow {after.workflow_id} goes from {then} to {now} by {event!r}"
-    return ""

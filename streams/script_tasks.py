@@ -8,11 +8,13 @@ each pass of a loop being another, and that every one ends in a report, whatever
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
+from msgspec.structs import replace
 
 from engine.commands import ReportTaskResult
+from engine.deferral import Deferral
 from engine.graph import Graph
 from engine.ids import TaskId, task_id
 from engine.json_value import JsonObject
@@ -22,13 +24,17 @@ from engine.scripts import ScriptRequest, script_of
 from engine.status import TaskStatus
 from streams.command_outlet import CommandOutlet
 from streams.errors import StreamsError
-from streams.requests import REASON_CHARS_MAX, report, workflow_of_attempt
+from streams.references import ReferenceUnresolved, ReferenceValues
+from streams.requests import REASON_CHARS_MAX, failed, report, workflow_of_attempt
 from streams.scripts.jobs import Form, Language, ScriptJob, ScriptResult, ScriptValue
 
 REPORTS_MAX: Final = 64
 """Scripts and reports under way at once. The pool runs fewer; the others wait for the log to take their results."""
 ASK_AGAIN_AFTER_S: Final = 1.0
 """When the pool can run nothing now."""
+_NO_VALUES: Final = ReferenceValues()
+
+Deferrals: TypeAlias = tuple[Deferral, ...]
 
 _log = structlog.get_logger(__name__)
 
@@ -53,13 +59,18 @@ class BuiltInScripts:
         open_pool: Callable[[], AbstractAsyncContextManager[Scripts]],
         commands: CommandOutlet,
         graph_of: Callable[[WorkflowState], Graph],
+        references: ReferenceValues = _NO_VALUES,
     ) -> None:
-        """Run scripts in the pool that `open_pool` opens, report through `commands`."""
+        """Run scripts in the pool that `open_pool` opens, report through `commands`.
+
+        `references` knows what inputs only name.
+        """
+        self._references = references
         self._open_pool = open_pool
         self._commands = commands
         self._graph_of = graph_of
         self._under_way: set[tuple[TaskId, int]] = set()
-        self._waiting: asyncio.Queue[tuple[TaskId, ScriptRequest]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[TaskId, ScriptRequest, Deferrals]] = asyncio.Queue()
         """Never more than the open tasks of this node's workflows that wait for a script."""
 
     def begin(self, state: WorkflowState, task: OpenTask) -> None:
@@ -68,7 +79,7 @@ class BuiltInScripts:
         request = script_of(state, task, self._graph_of(state))
         if (attempt, request.iteration) not in self._under_way:
             self._under_way.add((attempt, request.iteration))
-            self._waiting.put_nowait((attempt, request))
+            self._waiting.put_nowait((attempt, request, task.spec.deferred))
 
     async def run(self) -> None:
         """Run scripts, a bounded number at once."""
@@ -80,12 +91,22 @@ class BuiltInScripts:
 
     async def _serve(self, pool: Scripts) -> None:
         while True:
-            attempt, request = await self._waiting.get()
+            attempt, request, deferred = await self._waiting.get()
             try:
-                result = await _result_of(pool, attempt, request)
-                await report(self._commands, _report(attempt, request, result))
+                await report(self._commands, await self._outcome(pool, attempt, request, deferred))
             finally:
                 self._under_way.discard((attempt, request.iteration))
+
+    async def _outcome(
+        self, pool: Scripts, attempt: TaskId, request: ScriptRequest, deferred: Deferrals
+    ) -> ReportTaskResult:
+        try:
+            whole = self._references.made_whole(request.document, deferred)
+        except ReferenceUnresolved as error:
+            return failed(attempt, str(error))
+        result = await _result_of(pool, attempt, replace(request, document=whole.input))
+        told = _report(attempt, request, result)
+        return replace(told, reason_for_incompletion=whole.masked(told.reason_for_incompletion))
 
 
 async def _result_of(pool: Scripts, attempt: TaskId, request: ScriptRequest) -> ScriptResult:

@@ -18,6 +18,10 @@ OWNERS: Final = "owners"
 SNAPSHOTS: Final = "snapshots"
 OUTCOMES: Final = "outcomes"
 DEAD_LETTER: Final = "dead-letter"
+OUTGOING: Final = "outgoing"
+"""Messages for listeners that have not been sent yet."""
+INTERNAL_EVENTS: Final = "events.internal"
+"""The internal queues, all of them: what EVENT tasks and listeners send to `conductor:…`."""
 TASKS_PREFIX: Final = "tasks."
 
 PARTITIONS_MAX: Final = 1024
@@ -47,6 +51,8 @@ def engine_topics(*, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(name=EVENTS, partitions=partitions, keep_forever=True),
         TopicSpec(name=SNAPSHOTS, partitions=partitions, compacted=True),
         TopicSpec(name=OUTCOMES, partitions=partitions),
+        TopicSpec(name=OUTGOING, partitions=partitions),
+        TopicSpec(name=INTERNAL_EVENTS, partitions=partitions),
         TopicSpec(name=DEFINITIONS, partitions=1, compacted=True),
         TopicSpec(name=OWNERS, partitions=1, compacted=True),
         TopicSpec(name=DEAD_LETTER, partitions=1, keep_forever=True),

@@ -29,6 +29,7 @@ from api.settings import ServeSettings
 from api.version import version
 from streams.errors import StreamsError
 from streams.node import RunningNode, open_node
+from streams.references import DirectorySecrets, EnvironmentSecrets, ReferenceValues, SecretSource
 from streams.settings import NodeSettings
 
 COLLECTOR_THRESHOLDS: Final = (50_000, 50, 1_000)
@@ -124,7 +125,23 @@ def _node_settings(settings: ServeSettings, url: str) -> NodeSettings:
         snapshot_every_ms=settings.snapshot_every_ms,
         allow_private_targets=settings.allow_private_targets,
         allowed_hosts=settings.allowed_hosts,
+        references=_references(settings),
+        event_kafka=settings.event_kafka,
+        publish_servers=settings.publish_servers,
+        workflow_status_sink=settings.workflow_status_sink,
+        task_status_sink=settings.task_status_sink,
+        publish_patience_seconds=settings.publish_patience_seconds,
     )
+
+
+def _references(settings: ServeSettings) -> ReferenceValues:
+    sources: list[SecretSource] = []
+    if settings.secrets_dir is not None:
+        sources.append(DirectorySecrets(settings.secrets_dir.absolute()))
+    if settings.secret_env_prefix is not None:
+        sources.append(EnvironmentSecrets(settings.secret_env_prefix, os.environ))
+    declared = {name: os.environ[name] for name in settings.env_names if name in os.environ}
+    return ReferenceValues(sources, declared)
 
 
 async def _say_when_up(node: RunningNode, begun: float) -> None:

@@ -6,6 +6,7 @@ the invariant that whoever was answered a workflow id finds that workflow at onc
 Source: Conductor's `WorkflowResource`.
 """
 
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -38,6 +39,7 @@ from engine.commands import (
     RestartWorkflow,
     ResumeWorkflow,
     RetryWorkflow,
+    SendMessage,
     StartWorkflow,
     TerminateWorkflow,
 )
@@ -72,6 +74,7 @@ def routes() -> tuple[Route, ...]:
         Route.put("/api/workflow/{workflowId}/resume", resume, Need.OPERATE),
         Route.post("/api/workflow/{workflowId}/restart", restart, Need.OPERATE),
         Route.post("/api/workflow/{workflowId}/retry", retry, Need.OPERATE),
+        Route.post("/api/workflow/{workflowId}/messages", send_message, Need.OPERATE),
         Route.put("/api/workflow/{workflowId}/skiptask/{taskRefName}", skip_task, Need.OPERATE),
         Route.post("/api/workflow/correlated/batch", list_correlated_in_batch, Need.READ),
         Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ),
@@ -183,6 +186,15 @@ async def skip_task(request: web.Request) -> web.Response:
         ),
     )
     return empty_reply()
+
+
+async def send_message(request: web.Request) -> web.Response:
+    """Send a workflow a message; answer with its id. The same `messageId` a second time is the same message."""
+    message_id = text_parameter(request.query, "messageId") or str(uuid.uuid4())
+    payload = await read_object(request)
+    command = SendMessage(workflow_id=_workflow_id(request), message_id=message_id, payload=payload)
+    accepted(await submit(request, command))
+    return text_reply(message_id)
 
 
 async def terminate(request: web.Request) -> web.Response:

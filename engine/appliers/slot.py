@@ -9,11 +9,19 @@ from msgspec.structs import replace
 from engine.events import SlotAwaited, SlotObtained, SlotReturned
 from engine.ids import TaskSeq
 from engine.model import OWN_SLOT, PendingTask, Slot, WorkflowState
+from engine.status import WorkflowStatus
 
 
 def awaited(state: WorkflowState, event: SlotAwaited) -> WorkflowState:
     """The attempt, or the workflow, waits for its limiter."""
-    slot = Slot(seq=event.seq, limiter_id=event.limiter_id, limits=event.limits, since_ms=event.at_ms, key=event.key)
+    slot = Slot(
+        seq=event.seq,
+        limiter_id=event.limiter_id,
+        limits=event.limits,
+        since_ms=event.at_ms,
+        key=event.key,
+        going_on=event.going_on,
+    )
     if event.whole:
         return replace(
             state,
@@ -33,7 +41,8 @@ def awaited(state: WorkflowState, event: SlotAwaited) -> WorkflowState:
 def obtained(state: WorkflowState, event: SlotObtained) -> WorkflowState:
     """The attempt, or the workflow, has its slot."""
     key = event.seq if event.seq in state.slots else OWN_SLOT
-    slot = replace(state.slots[key], obtained_at_ms=event.at_ms)
+    in_pause = key == OWN_SLOT and state.status is WorkflowStatus.PAUSED
+    slot = replace(state.slots[key], obtained_at_ms=event.at_ms, in_pause=in_pause)
     return replace(
         _with_wait(state, key, event.at_ms, awaits_slot=False),
         slots=state.slots.set(key, slot),

@@ -9,16 +9,20 @@ from msgspec.structs import replace
 from engine.errors import InvariantViolated
 from engine.events import (
     Event,
+    ParentHeeded,
     VariablesSet,
     WorkflowEnded,
     WorkflowPaused,
+    WorkflowRemoved,
     WorkflowReopened,
     WorkflowRestarted,
     WorkflowResumed,
     WorkflowStarted,
+    WorkflowUpgraded,
 )
 from engine.ids import TaskSeq
-from engine.model import WorkflowState
+from engine.json_value import JsonObject
+from engine.model import OWN_SLOT, Inbox, WorkflowState
 from engine.status import WorkflowStatus
 
 
@@ -69,6 +73,9 @@ def paused(state: WorkflowState, event: WorkflowPaused) -> WorkflowState:
 
 def resumed(state: WorkflowState, event: WorkflowResumed) -> WorkflowState:
     """The workflow is RUNNING; what was held back is the decider's business from here on."""
+    own = state.slots.get(OWN_SLOT)
+    if own is not None and own.in_pause:
+        state = replace(state, slots=state.slots.set(OWN_SLOT, replace(own, in_pause=False)))
     return replace(
         state,
         status=WorkflowStatus.RUNNING,
@@ -91,6 +98,7 @@ def ended(state: WorkflowState, event: WorkflowEnded) -> WorkflowState:
         failed_names=event.failed_names,
         failed_seq=event.failed_seq,
         held=(),
+        heard=max(state.heard, event.heard),
         ended_at_ms=event.at_ms,
         updated_at_ms=event.at_ms,
         version=state.version + 1,
@@ -99,8 +107,14 @@ def ended(state: WorkflowState, event: WorkflowEnded) -> WorkflowState:
 
 def reopened(state: WorkflowState, event: WorkflowReopened) -> WorkflowState:
     """The workflow is RUNNING again and keeps its tasks."""
+    begun = state.started
+    if event.input is not None or event.correlation_id is not None:
+        begun = _with_input(begun, event.input, event.correlation_id)
     return replace(
         state,
+        started=begun,
+        run=state.run + 1,
+        heard=max(state.heard, event.heard),
         status=WorkflowStatus.RUNNING,
         output={},
         reason="",
@@ -129,11 +143,14 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         timeout_ms=event.timeout_ms,
     )
     return replace(
-        started(begun),
+        started(_with_input(begun, event.input, event.correlation_id)),
+        run=state.run + 1,
+        heard=state.heard,
         variables=event.variables,
         last_seq=state.last_seq,
         version=state.version + 1,
         last_retried_at_ms=state.last_retried_at_ms,
+        inbox=Inbox(seen=state.inbox.seen),
     )
 
 
@@ -144,4 +161,43 @@ def variables_set(state: WorkflowState, event: VariablesSet) -> WorkflowState:
         variables={**state.variables, **event.variables},
         updated_at_ms=event.at_ms,
         version=state.version + 1,
+    )
+
+
+def upgraded(state: WorkflowState, event: WorkflowUpgraded) -> WorkflowState:
+    """From here on the workflow runs by the definitions that the event names."""
+    begun = replace(
+        state.started,
+        version=event.version,
+        definition_hash=event.definition_hash,
+        task_definition_hashes=event.task_definition_hashes,
+        graph_key=event.graph_key,
+        sub_workflow_versions=event.sub_workflow_versions,
+        definition=None,
+        timeout_ms=event.timeout_ms,
+    )
+    return replace(
+        state,
+        started=_with_input(begun, event.input, None),
+        updated_at_ms=event.at_ms,
+        version=state.version + 1,
+    )
+
+
+def removed(state: WorkflowState, event: WorkflowRemoved) -> WorkflowState:
+    """Nothing changes but the count of events: whoever keeps the workflow forgets it because of this one."""
+    del event
+    return replace(state, version=state.version + 1)
+
+
+def parent_heeded(state: WorkflowState, event: ParentHeeded) -> WorkflowState:
+    """The workflow has heard its parent, and does not change."""
+    return replace(state, heard=max(state.heard, event.heard), version=state.version + 1)
+
+
+def _with_input(begun: WorkflowStarted, given: JsonObject | None, correlation_id: str | None) -> WorkflowStarted:
+    return replace(
+        begun,
+        input=begun.input if given is None else given,
+        correlation_id=begun.correlation_id if correlation_id is None else correlation_id,
     )

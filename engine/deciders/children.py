@@ -1,18 +1,22 @@
-"""Deciding about the end of a sub-workflow.
+"""Deciding about what parents and their sub-workflows tell each other.
 
-Keeps the invariant that a SUB_WORKFLOW task ends by the word of the one child that it started, once.
-Source: Conductor's `SubWorkflow.execute`, `WorkflowExecutorOps.updateParentWorkflowTask`.
+Keeps the invariants that a SUB_WORKFLOW task ends by the word of the one child that it started, once in each of the
+child's runs; and that nothing of what is told twice, or late, is heard: a child numbers its runs, a task numbers what
+it tells its child, and each answer says what had been heard when it was given.
+
+Source: Conductor's `SubWorkflow.execute`, `WorkflowExecutorOps.updateParentWorkflowTask`, `updateAndPushParents`.
 """
 
-from engine.commands import ReportChildEnd
+from engine import reopening
+from engine.commands import ReportChildEnd, ResumeChild, ReviveTask
 from engine.context import DecideContext
 from engine.draft import Draft
 from engine.ending import fail, succeed
-from engine.events import ResultIgnored
+from engine.events import GoingOn, ParentHeeded, ResultIgnored, TaskRevived
 from engine.graph import Graphs
 from engine.model import EndedTask, WorkflowState
-from engine.rejections import Decision, Rejected, RejectionCode
-from engine.status import TASK_STATUS_OF_CHILD, TaskStatus
+from engine.rejections import Accepted, Decision, Rejected, RejectionCode
+from engine.status import TASK_STATUS_OF_CHILD, TASK_UNSUCCESSFUL, TaskStatus, WorkflowStatus
 from engine.walk import settle
 
 
@@ -39,11 +43,57 @@ def report_child_end(state: WorkflowState, command: ReportChildEnd, context: Dec
         reason = f"sub-workflow {command.child_id} ended {command.status}, but task {seq} does not wait for it"
         draft.emit(ResultIgnored(at_ms=context.now_ms, seq=seq, status=status, reason=reason))
         return draft.accept()
+    if command.heard < task.progress.asked or command.child_run < task.progress.child_run:
+        reason = f"sub-workflow {command.child_id} ended {command.status}, and has been told to go on since"
+        draft.emit(ResultIgnored(at_ms=context.now_ms, seq=seq, status=status, reason=reason))
+        return draft.accept()
     output = {**command.output, "subWorkflowId": command.child_id}
     if status is TaskStatus.COMPLETED:
-        succeed(draft, seq, output, by_child=True)
+        succeed(draft, seq, output, child_run=command.child_run)
     else:
         reason = f"Sub workflow {command.child_id} {command.status}: {command.reason}"
-        fail(draft, seq, status, reason, output=output, by_child=True)
+        fail(draft, seq, status, reason, output=output, child_run=command.child_run)
+    settle(draft)
+    return draft.accept()
+
+
+def revive_task(state: WorkflowState, command: ReviveTask, context: DecideContext, graphs: Graphs) -> Decision:
+    """Let the SUB_WORKFLOW task of a child that runs again wait for it again, and its workflow run with it.
+
+    A parent that can do without that child stays as it is: it has completed, has been restarted, has made a further
+    attempt, or tolerated the failure (`optional`). No events then.
+    """
+    task = state.tasks.get(command.task_seq)
+    if not isinstance(task, EndedTask) or task.progress.child_id != command.child_id:
+        return Accepted(events=(), state=state)
+    spec = task.spec
+    is_newest = state.latest.get(spec.ref) == spec.seq and command.child_run > task.progress.child_run
+    if not is_newest or task.status not in TASK_UNSUCCESSFUL or state.status is WorkflowStatus.COMPLETED:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    revived = TaskRevived(at_ms=context.now_ms, seq=spec.seq, child_run=command.child_run)
+    if state.is_terminal:
+        reopening.reopen(draft, GoingOn(but_tolerated=True))
+        draft.emit(revived)
+        reopening.try_what_was_cancelled(draft)
+    elif reopening.is_in_present_passes(state, spec):
+        draft.emit(revived)
+    settle(draft)
+    return draft.accept()
+
+
+def resume_child(state: WorkflowState, command: ResumeChild, context: DecideContext, graphs: Graphs) -> Decision:
+    """Retry what failed, also in sub-workflows, because the parent waits for this workflow again.
+
+    One that runs, or that has nothing to retry, stays as it is; its parent is told again how it has ended.
+    """
+    if command.told <= state.heard:
+        return Accepted(events=(), state=state)
+    draft = Draft(state, context, graphs.of(state.started))
+    if reopening.nothing_to_retry(draft):
+        draft.emit(ParentHeeded(at_ms=context.now_ms, heard=command.told))
+        return draft.accept()
+    reopening.reopen(draft, GoingOn(with_children=True), heard=command.told)
+    reopening.try_again(draft, with_children=True)
     settle(draft)
     return draft.accept()

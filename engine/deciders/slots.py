@@ -4,20 +4,21 @@ Keeps the invariant that every slot is either held by something open or given ba
 more is refused, and its refusal gives the slot back.
 """
 
+from engine import reopening
 from engine.commands import AnswerSlot
 from engine.context import DecideContext
 from engine.dispatch import TO_WORKER
-from engine.draft import Attempt, Draft
-from engine.ending import end_workflow, unsuccessful_tasks
-from engine.events import SlotObtained
+from engine.draft import Draft, Visit
+from engine.ending import end_workflow
+from engine.events import GoingOn, SlotObtained
 from engine.graph import Graphs
-from engine.ids import TaskSeq
+from engine.ids import RefName, TaskSeq
 from engine.model import OWN_SLOT, PendingTask, WorkflowState
-from engine.place import place_of
+from engine.place import place_at
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.scheduling import start_task
 from engine.status import WorkflowStatus
-from engine.walk import settle, unvisited
+from engine.walk import settle
 
 
 def answer_slot(state: WorkflowState, command: AnswerSlot, context: DecideContext, graphs: Graphs) -> Decision:
@@ -47,19 +48,36 @@ def answer_slot(state: WorkflowState, command: AnswerSlot, context: DecideContex
     return draft.accept()
 
 
-def run_from_here(draft: Draft) -> None:
-    """Enter whatever a workflow has still to do: its beginning, or what failed and what was never entered.
+def run_from_here(draft: Draft, *, followed: tuple[TaskSeq, ...] = ()) -> None:
+    """Enter whatever a workflow has still to do that has its slot: its beginning, or what makes it go on.
 
-    While it is paused nothing is entered; whoever resumes it calls this again.
+    While it is paused nothing is entered; whoever resumes it calls this again. `followed` are the attempts that ended
+    during the pause, and whose ends the walk follows already.
     """
-    if draft.state.is_queued or draft.state.status is not WorkflowStatus.RUNNING:
+    state = draft.state
+    if state.is_queued or state.status is not WorkflowStatus.RUNNING:
         return
-    failed = unsuccessful_tasks(draft.state)
-    never_begun = unvisited(draft)
-    for task in failed:
-        again = Attempt(number=task.spec.attempt + 1, retry_of=task.spec.seq, first_scheduled_at_ms=draft.now_ms)
-        draft.enter(task.spec.node, again, place_of(task.spec))
-    draft.entries.extend(never_begun)
+    how = state.slots[OWN_SLOT].going_on or GoingOn()
+    if how.but_tolerated:
+        reopening.try_what_was_cancelled(draft, followed=followed)
+    else:
+        target = _target(draft, how)
+        if target is not None:
+            draft.entries.append(target)
+        but = None if target is None else RefName(target.ref + target.place.suffix)
+        reopening.try_again(draft, with_children=how.with_children, but=but, followed=followed)
+    # What ended while the workflow waited was not followed.
+    draft.joins.update(dict.fromkeys(sorted(state.missing)))
+    draft.loops.update(dict.fromkeys(sorted(state.loops)))
+
+
+def _target(draft: Draft, how: GoingOn) -> Visit | None:
+    """Return the task from which a workflow was rerun; None if it was not, or that is gone with an upgrade."""
+    place = place_at(how.suffix)
+    if how.forked_by:
+        place = place.branch_inside(how.forked_by, how.branch)
+    exists = how.forked_by in draft.state.tasks if how.forked_by else how.node in draft.graph.nodes
+    return Visit(ref=how.node, place=place, given=how.given) if exists else None
 
 
 def _begin(draft: Draft, seq: TaskSeq) -> None:

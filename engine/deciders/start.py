@@ -46,6 +46,8 @@ def start_workflow(
         return begun
     draft = Draft(apply(None, begun), context, graphs.of(begun))
     draft.events.append(begun)
+    if draft.announces:
+        draft.announce(begun)
     await_own_slot(draft)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)

@@ -124,7 +124,7 @@ class Folds:
         decision: DecisionRecord,
         *,
         position: int,
-        found: dict[WorkflowId, tuple[int, WorkflowState]],
+        found: dict[WorkflowId, tuple[int, WorkflowState] | None],
     ) -> Folding:
         """Begin to fold a decision onto the state that is kept, or was found in the store."""
         workflow_id = decision.workflow_id

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from engine.errors import EngineError
+from engine.events import WorkflowRemoved
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import HistoryUnavailable, LogCorrupt, LogUnavailable, OffsetOutOfRange
@@ -189,7 +190,7 @@ class Projector:
             await self._breathe()
         # 2. The states that are not kept: all that was recorded before these records.
         missing = folds.missing(decision for _, decision, _ in believed if decision is not None)
-        found: dict[WorkflowId, tuple[int, WorkflowState]] = {}
+        found: dict[WorkflowId, tuple[int, WorkflowState] | None] = {}
         if missing:
             found = await self._retried(
                 partial(self._store.folds, missing, before_offset=records[0].offset),
@@ -200,7 +201,10 @@ class Projector:
         for record, decision, position in believed:
             await self._has_room.wait()
             if decision is not None and decision.events:
-                await self._fold(record, decision, folds, found)
+                if isinstance(decision.events[-1], WorkflowRemoved):
+                    self._pending.removed.add(decision.workflow_id)
+                if found.get(decision.workflow_id, decision) is not None:  # else it has been removed before
+                    await self._fold(record, decision, folds, found)
             self._pending.first_appended_at_ms.setdefault(chain.partition, record.appended_at_ms)
             self._pending.chains[chain.partition] = position
             self._note_pending()
@@ -212,7 +216,7 @@ class Projector:
         record: LogRecord,
         decision: DecisionRecord,
         folds: Folds,
-        found: dict[WorkflowId, tuple[int, WorkflowState]],
+        found: dict[WorkflowId, tuple[int, WorkflowState] | None],
     ) -> None:
         folding = folds.begin(decision, position=record.offset, found=found)
         for start in range(0, len(decision.events), EVENTS_PER_STEP):
@@ -253,6 +257,7 @@ class Projector:
                 events=batch.events,
                 tasks=await self._gathered(batch.task_rows()),
                 executions=await self._gathered(batch.execution_rows()),
+                removed=sorted(batch.removed),
                 chains=self._positions_due(batch),
             )
             await self._retried(partial(self._store.write, rows), "history_unavailable")

@@ -23,7 +23,16 @@ from streams.history.lane import Lane
 from streams.history.progress import ProjectionWaiters
 from streams.history.reading import RecordedEvent
 from streams.history.rows import Row
-from streams.history.schema import EVENT_COLUMNS, EXECUTION_COLUMNS, OFFSET_COLUMNS, TASK_COLUMNS, Table
+from streams.history.schema import (
+    EVENT_COLUMNS,
+    EVENTS,
+    EXECUTION_COLUMNS,
+    EXECUTIONS,
+    OFFSET_COLUMNS,
+    TASK_COLUMNS,
+    TASKS,
+    Table,
+)
 from streams.history.search import pages
 from streams.history.settings import HistorySettings
 from streams.partition.chain import ChainPosition
@@ -42,6 +51,12 @@ _QUERIES: Final[dict[SearchFor, Callable[..., pages.PageQuery]]] = {
     SearchFor.TASKS: pages.task_query,
     SearchFor.WORKFLOWS_BY_TASKS: pages.workflow_by_task_query,
 }
+REMOVALS: Final = (
+    f"DELETE FROM {EVENTS} WHERE workflow_id IN {{ids:Array(String)}} AND event != '{reading.REMOVED}'",  # noqa: S608
+    f"DELETE FROM {TASKS} WHERE workflow_id IN {{ids:Array(String)}}",  # noqa: S608 (constants)
+    f"DELETE FROM {EXECUTIONS} WHERE workflow_id IN {{ids:Array(String)}}",  # noqa: S608 (constants)
+)
+"""What leaves nothing of workflows but the event that says so."""
 
 Result = TypeVar("Result")
 
@@ -55,6 +70,7 @@ class BatchRows(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[Row]
     tasks: Sequence[Row]
     executions: Sequence[Row]
+    removed: Sequence[WorkflowId] = ()
     chains: dict[int, ChainPosition]
 
 
@@ -114,8 +130,10 @@ class HistoryStore:
 
     async def folds(
         self, workflow_ids: Sequence[WorkflowId], *, before_offset: int
-    ) -> dict[WorkflowId, tuple[int, WorkflowState]]:
+    ) -> dict[WorkflowId, tuple[int, WorkflowState] | None]:
         """Return the first instant and the state of the workflows that have events before an offset of their partition.
+
+        None stands for one that has been removed.
 
         Raises:
             HistoryUnavailable: the store cannot answer.
@@ -264,6 +282,11 @@ def _write(client: StoreClient, batch: BatchRows, rows_max: int) -> None:
         (EXECUTION_COLUMNS, batch.executions),
     ):
         _insert(client, table, rows, rows_max)
+    if batch.removed:
+        # Before the position, too: until this is done, whoever begins again finds the event and does it again.
+        removed = {"ids": list(batch.removed)}
+        for statement in REMOVALS:
+            client.execute(statement, removed)
     written_at_ms = time.time_ns() // 1_000_000
     positions = [
         (partition, chain.next_offset, _encode_chain(chain).decode(), written_at_ms)

@@ -94,6 +94,11 @@ class FoldedPartition:
         self.table.drop(workflow_id)
         self.changed[workflow_id] = self.chain.sequence
 
+    def hold(self, record: DecisionRecord, state: WorkflowState) -> None:
+        """Hold a workflow as a decision has left it, unless that has removed it."""
+        self.table.take(state, record.events[-1])
+        self.changed[record.workflow_id] = record.sequence
+
     def _refold(self, record: DecisionRecord) -> None:
         workflow_id = record.workflow_id
         if self._restored and self._restored.get(workflow_id, -1) >= record.sequence:
@@ -112,8 +117,7 @@ class FoldedPartition:
         for event in record.events:
             state = apply(state, event)
         if state is not None:
-            self.table.put(state)
-            self.changed[workflow_id] = record.sequence
+            self.hold(record, state)
 
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
-from engine.context import DecideContext, DefinitionSource, EngineLimits
+from engine.context import NO_LISTENERS, DecideContext, DefinitionSource, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
@@ -29,6 +29,7 @@ from engine.effects import (
     DisarmTimer,
     DispatchTask,
     Effect,
+    PublishMessage,
     RetractTask,
     SendCommand,
 )
@@ -39,16 +40,16 @@ from engine.limiter.commands import ToLimiter
 from engine.limiter.ids import is_limiter_id
 from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
-from engine.outward import effects_of, standing_effects
+from engine.outward import effects_of, slots_returned, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.errors import Fenced
 from streams.partition.folded import FoldedPartition
 from streams.partition.intake import Unreadable, read_command
 from streams.partition.timers import WHOLE_WORKFLOW
-from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
+from streams.partition.turn import Decided, Outbox, Turn, answer_of, as_decided, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import DEPTH_MAX, NO_OFFSET, DecisionRecord, encode, nests_too_deep, parts_of
+from streams.records import NO_OFFSET, DecisionRecord, parts_of
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
@@ -65,6 +66,7 @@ class PartitionMachine(FoldedPartition):
         definitions: DefinitionSource,
         noise: Callable[[], float],
         limits: EngineLimits = EngineLimits(),
+        listeners: Listeners = NO_LISTENERS,
         durable_queues: bool = True,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
@@ -72,7 +74,7 @@ class PartitionMachine(FoldedPartition):
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
-        self._limits = limits
+        self._fixed = DecideContext(now_ms=0, definitions=definitions, limits=limits, listeners=listeners)
         self._noise = noise
         self._durable_queues = durable_queues
 
@@ -187,12 +189,12 @@ class PartitionMachine(FoldedPartition):
         command = read_command(source, partition=self.partition, partitions=self._partitions)
         if isinstance(command, Unreadable):
             record = self._record(WorkflowId(""), "unreadable", now_ms, source)
-            return _decided(replace(record, parked=command.reason), None, source)
+            return as_decided(replace(record, parked=command.reason), None, source)
         workflow_id = workflow_of(command) or WorkflowId("")
         home = partition_of(workflow_id.encode(), self._partitions)
         if home != self.partition:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
-            return _decided(replace(record, forwarded=home), None, source)
+            return as_decided(replace(record, forwarded=home), None, source)
         return self._decide_command(command, workflow_id, source, now_ms)
 
     def _decide_command(
@@ -208,19 +210,19 @@ class PartitionMachine(FoldedPartition):
             )
             if isinstance(outcome, Rejected):
                 notice = notice_of_refusal(command, workflow_id, outcome)
-                return _decided(replace(record, rejection=outcome, commands=notice), state, source)
-            return _decided(replace(record, events=outcome.events), outcome.state, source)
+                return as_decided(replace(record, rejection=outcome, commands=notice), state, source)
+            return as_decided(replace(record, events=outcome.events), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
             notice = notice_of_refusal(command, workflow_id, refusal)
-            return _decided(replace(record, parked=why, commands=notice), None, source)
+            return as_decided(replace(record, parked=why, commands=notice), None, source)
 
     def _decide_limiter(self, command: Command, record: DecisionRecord, source: LogRecord | None) -> Decided:
         decision = self.limiters.decide(command, record.workflow_id, self._context(record.at_ms))
-        item = _decided(replace(record, limiter_events=decision.events), None, source)
+        item = as_decided(replace(record, limiter_events=decision.events), None, source)
         self.limiters.put(record.workflow_id, decision.state)
         return item
 
@@ -273,7 +275,7 @@ class PartitionMachine(FoldedPartition):
             self.limiters.arm(key, self.timers, after_ms=now_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
-        return DecideContext(now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise())
+        return replace(self._fixed, now_ms=now_ms, noise=self._noise())
 
     def _record(
         self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
@@ -297,8 +299,7 @@ class PartitionMachine(FoldedPartition):
         records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
         if record.events and item.state is not None:
-            self.table.put(item.state)
-            self.changed[record.workflow_id] = record.sequence
+            self.hold(record, item.state)
         elif record.limiter_events:
             self.changed[record.workflow_id] = record.sequence
 
@@ -310,6 +311,7 @@ class PartitionMachine(FoldedPartition):
             outbox.commands.extend(self.limiters.answers(record))
             self.limiters.arm(record.workflow_id, self.timers)
         if state is None:
+            outbox.commands.extend(slots_returned(record.workflow_id, record.events))
             return
         for event in record.events:
             for effect in effects_of(event, state):
@@ -337,15 +339,5 @@ class PartitionMachine(FoldedPartition):
                 outbox.commands.append(effect.command)
             case AnnounceOutcome():
                 outbox.outcomes.append(state)
-
-
-def _decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
-    """Return a decision with its JSON.
-
-    Raises:
-        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
-    """
-    value = encode(record)
-    if nests_too_deep(value):
-        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
-    return Decided(record=record, value=value, state=state, source=source)
+            case PublishMessage():
+                outbox.messages.append((state.workflow_id, effect))

@@ -217,7 +217,7 @@ class PartitionProcessor:
             LogUnavailable, StoreFull: the snapshot is not known to be stored.
         """
         async with self._returning:
-            if workflow_id in self.machine.table:
+            if workflow_id in self.machine.table or self.machine.table.is_removed(workflow_id):
                 return None
             sequence = self.machine.acknowledged_position.sequence
             state = await fetch(workflow_id)

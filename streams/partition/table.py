@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.codec import pack, unpack
+from engine.events import Event, WorkflowRemoved
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 
@@ -25,6 +26,7 @@ class WorkflowTable:
         self._hot: dict[WorkflowId, WorkflowState] = {}
         self._packed: dict[WorkflowId, bytes] = {}
         self._ended: dict[WorkflowId, None] = {}
+        self._removed: dict[WorkflowId, None] = {}
         self._hot_max = hot_max
 
     def __len__(self) -> int:
@@ -52,6 +54,13 @@ class WorkflowTable:
             packed = self._packed.get(workflow_id)
             state = None if packed is None else unpack(packed)
         return state
+
+    def take(self, state: WorkflowState, last: Event) -> None:
+        """Hold a workflow as a decision has left it, of which `last` is the last event: unless it was removed."""
+        if isinstance(last, WorkflowRemoved):
+            self.remove(state.workflow_id)
+        else:
+            self.put(state)
 
     def put(self, state: WorkflowState) -> None:
         """Hold a state as the newest of its workflow."""
@@ -83,6 +92,18 @@ class WorkflowTable:
         self._ended[workflow_id] = None
         if len(self._ended) > ENDED_IDS_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def remove(self, workflow_id: WorkflowId) -> None:
+        """Forget a workflow for good: it is not to come back, nor to be started again."""
+        self.drop(workflow_id)
+        self.note_ended(workflow_id)
+        self._removed[workflow_id] = None
+        if len(self._removed) > ENDED_IDS_MAX:
+            del self._removed[next(iter(self._removed))]
+
+    def is_removed(self, workflow_id: WorkflowId) -> bool:
+        """Tell whether a workflow was removed, so that its history, too, is about to be gone."""
+        return workflow_id in self._removed
 
     def has_ended(self, workflow_id: WorkflowId) -> bool:
         """Tell whether such a workflow ran and ended, and is no longer held."""

@@ -4,9 +4,12 @@ Holds decisions on their way into the log and, once they are there, what is to b
 the invariant that an outbox holds nothing that could not be done twice without harm.
 """
 
+from typing import Final
+
 import msgspec
 
-from engine.commands import AnswerSlot, Command, ReportChildEnd, StartWorkflow
+from engine.commands import AnswerSlot, Command, ReportChildEnd, ResumeChild, StartWorkflow
+from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId, task_id
 from engine.limiter.commands import ReleaseSlot
@@ -15,8 +18,11 @@ from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.partition.chain import ChainPosition
 from streams.ports import LogRecord, NewRecord
-from streams.records import DecisionRecord
+from streams.records import DEPTH_MAX, DecisionRecord, encode, nests_too_deep
 from streams.service import Answer
+
+NEVER_OVERTAKEN: Final = 2**31 - 1
+"""The run of a child that nobody knows any more: none of its runs comes after that."""
 
 
 class Outbox(msgspec.Struct, kw_only=True):
@@ -26,6 +32,7 @@ class Outbox(msgspec.Struct, kw_only=True):
     retracts: list[TaskId] = []
     commands: list[Command] = []
     outcomes: list[WorkflowState] = []
+    messages: list[tuple[WorkflowId, PublishMessage]] = []
     kept: list[WorkflowState] = []
     """Ended workflows that a recovery found in the tail of the log."""
     forwards: list[tuple[int, LogRecord]] = []
@@ -54,6 +61,18 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     position: ChainPosition
 
 
+def as_decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+    """Return a decision with its JSON.
+
+    Raises:
+        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
+    """
+    value = encode(record)
+    if nests_too_deep(value):
+        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+    return Decided(record=record, value=value, state=state, source=source)
+
+
 def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
     """Return what the caller of a decided command is told."""
     ignored = ""
@@ -67,7 +86,7 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 
 
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """Return the command that tells a parent of a child that cannot start: it must not wait for ever.
+    """Return the command that tells a parent of a child that cannot start, or go on: it must not wait for ever.
 
     A child that has run and ended has told its parent before: its start came a second time. A slot that nobody waits
     for any more goes back to its limiter.
@@ -75,6 +94,18 @@ def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Reject
     if isinstance(command, AnswerSlot) and not command.refused:
         holder = task_id(workflow_id, command.seq)
         return (ReleaseSlot(limiter_id=command.limiter_id, holder=holder, used=True),)
+    if isinstance(command, ResumeChild):
+        return (
+            ReportChildEnd(
+                workflow_id=command.parent.workflow_id,
+                task_seq=command.parent.task_seq,
+                child_id=workflow_id,
+                status=WorkflowStatus.FAILED,
+                reason=f"it cannot go on: {refusal.reason}",
+                child_run=NEVER_OVERTAKEN,
+                heard=command.told,
+            ),
+        )
     if not isinstance(command, StartWorkflow) or command.parent is None:
         return ()
     if refusal.code is RejectionCode.WORKFLOW_EXISTS:

@@ -50,6 +50,35 @@ def generate(random: Random) -> Generated:
             return generated
 
 
+def another_version(random: Random, definition: WorkflowDef) -> WorkflowDef:
+    """Return the next version of a definition: some tasks more, some less, wherever that keeps it valid."""
+    for _ in range(20):
+        tasks = _changed(random, definition.tasks)
+        found = msgspec.structs.replace(definition, version=definition.version + 1, tasks=tasks)
+        if not validate_workflow(found):
+            return found
+    return msgspec.structs.replace(definition, version=definition.version + 1)
+
+
+def _changed(random: Random, tasks: tuple[WorkflowTask, ...]) -> tuple[WorkflowTask, ...]:
+    changed: list[WorkflowTask] = []
+    for found in tasks:
+        if random.random() < 0.1:
+            changed.append(task(f"added_before_{found.task_reference_name}", random.choice(["SIMPLE", "NOOP"])))
+        if found.type not in {"FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN"} and random.random() < 0.1:
+            continue
+        changed.append(
+            msgspec.structs.replace(
+                found,
+                fork_tasks=tuple(_changed(random, branch) for branch in found.fork_tasks),
+                decision_cases={case: _changed(random, inner) for case, inner in found.decision_cases.items()},
+                default_case=_changed(random, found.default_case),
+                loop_over=_changed(random, found.loop_over),
+            )
+        )
+    return tuple(changed)
+
+
 class _Generator:
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -66,6 +95,8 @@ class _Generator:
             timeout_policy=random.choice(["TIME_OUT_WF", "ALERT_ONLY"]),
             restartable=random.random() < 0.9,
             rate_limit_config=self._rate_limit() if random.random() < 0.2 else None,
+            workflow_status_listener_enabled=random.random() < 0.1,
+            workflow_status_listener_sink="kafka:flows",
         )
         definitions = [self._task_def(ref) for ref in self._refs if random.random() < 0.5]
         return Generated(
@@ -102,7 +133,7 @@ class _Generator:
         if random.random() < 0.08:
             return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
-        flat.append(self._script)
+        flat.extend([self._script, self._message])
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
         if random.random() < 0.4:
@@ -208,6 +239,19 @@ class _Generator:
         )
         return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
 
+    def _message(self) -> WorkflowTask:
+        random = self._random
+        fields = self._fields()
+        if random.random() < 0.3:
+            given: JsonObject = {"batchSize": random.randint(1, 3), "blocking": random.random() < 0.6}
+            return task(self._ref(), "PULL_WORKFLOW_MESSAGES", **{**fields, "input_parameters": given})
+        fields["async_complete"] = random.random() < 0.3
+        if random.random() < 0.5:
+            sink = random.choice(["kafka:t", "conductor", "conductor:q", "${workflow.input.way}"])
+            return task(self._ref(), "EVENT", sink=sink, **fields)
+        given = {"kafka_request": {"topic": "t", "value": self._value()}}
+        return task(self._ref(), "KAFKA_PUBLISH", **{**fields, "input_parameters": given})
+
     def _script(self) -> WorkflowTask:
         random = self._random
         kind, key = random.choice(
@@ -237,6 +281,9 @@ class _Generator:
         fields: dict[str, object] = {"input_parameters": {"x": self._value()}, **self._tolerance()}
         if random.random() < 0.1:
             fields["start_delay"] = random.randint(1, 20)
+        if random.random() < 0.1:
+            posted = [{"type": random.choice(["changed", "kafka:changes"]), "payload": {"x": self._value()}}]
+            fields["on_state_change"] = {random.choice(["onScheduled", "onStart,onSuccess", "onFailed"]): posted}
         if random.random() < 0.2:
             fields["retry_count"] = random.randint(0, 2)
         return fields

@@ -9,22 +9,36 @@ from collections.abc import Iterator
 from engine.codec import pack, unpack
 from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
 from engine.events import (
     Event,
+    MessagePosted,
+    ParentHeeded,
     ResultIgnored,
     SlotAwaited,
     SlotReturned,
     TaskEnded,
     WorkflowEnded,
+    WorkflowRemoved,
     WorkflowReopened,
     WorkflowRestarted,
+    WorkflowUpgraded,
 )
 from engine.ids import RefName, TaskSeq
 from engine.model import OWN_SLOT, EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
+
+_AFTER_THE_END = (
+    ResultIgnored,
+    WorkflowReopened,
+    WorkflowRestarted,
+    WorkflowEnded,
+    WorkflowRemoved,
+    ParentHeeded,
+    SlotReturned,
+)
 
 
 def _waits_for_others(task: OpenTask) -> bool:
@@ -109,11 +123,12 @@ def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
 
 
 def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
+    """Look at what comes after an end: only what takes it back, rewrites it, tells of it, or changes nothing."""
     is_over = before is not None and before.is_terminal
-    allowed = (ResultIgnored, WorkflowReopened, WorkflowRestarted, WorkflowEnded, SlotReturned)
     for event in events:
-        if is_over and not isinstance(event, allowed):
+        if isinstance(event, MessagePosted):
+            continue
+        if is_over and not isinstance(event, _AFTER_THE_END):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
             is_over = False
@@ -163,13 +178,25 @@ def _outside(scenario: Scenario) -> Iterator[str]:
     for seq, task in still_open.items():
         is_free = isinstance(task, PendingTask) and not task.due_at_ms and not task.awaits_slot
         is_waiting = is_free and task.spec.dispatch == TO_WORKER
-        is_asking = isinstance(task, RunningTask) and task.spec.dispatch == TO_HTTP
+        is_asking = isinstance(task, RunningTask) and task.spec.dispatch in {TO_HTTP, TO_SINK}
         is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
             yield f"task {seq} should be out and was never dispatched"
         if isinstance(task, RunningTask) and (task.spec.dispatch == TO_CHILD) is (task.progress.child_id is None):
             yield f"task {seq} for {task.spec.dispatch!r} has the child {task.progress.child_id}"
     yield from _timers(scenario, still_open)
+    yield from _inbox(state)
+
+
+def _inbox(state: WorkflowState) -> Iterator[str]:
+    """Count the messages that wait, and look whether somebody waits for what is there."""
+    inbox = state.inbox
+    if inbox.waiting_bytes != sum(message.size_bytes for message in inbox.waiting):
+        yield f"{inbox.waiting_bytes} bytes of messages are counted that do not wait"
+    if not {message.message_id for message in inbox.waiting} <= set(inbox.seen):
+        yield "a message waits whose id is forgotten"
+    if inbox.waiting and any(isinstance(state.tasks.get(seq), RunningTask) for seq in inbox.pulls):
+        yield "a task waits for messages, and messages wait for a task"
 
 
 def _slots(scenario: Scenario) -> Iterator[str]:
@@ -246,11 +273,13 @@ def _left_out(scenario: Scenario) -> Iterator[str]:
         return
     if any(task.spec.type == "TERMINATE" and _has_run(task) for task in state.tasks.values()):
         return
-    waiting = [(scenario.definition.tasks, "")]
+    waiting = [(scenario.graph.definition.tasks, "")]
     while waiting:
         tasks, passes = waiting.pop()
         for found in tasks:
             task = state.task(RefName(found.task_reference_name + passes))
+            if task is None and passes and any(isinstance(event, WorkflowUpgraded) for event in scenario.events):
+                continue  # the loop had ended when its body got a task more
             if task is None:
                 yield f"the workflow is COMPLETED without {found.task_reference_name}{passes}"
             elif _has_run(task):

@@ -20,9 +20,9 @@ ENGINE = Path(decider.__file__).parent
 
 # Conductor's verbs, and what the shell does; a command or an effect begins with one.
 IMPERATIVES = {
-    "Acquire", "Announce", "Answer", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Note", "Pause",
-    "Release", "Report", "Restart", "Resume", "Retract", "Retry", "Review", "Send", "Skip", "Start", "Terminate",
-    "Update",
+    "Acquire", "Announce", "Answer", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Jump", "Note", "Pause",
+    "Publish", "Release", "Remove", "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry", "Review",
+    "Revive", "Send", "Skip", "Start", "Terminate", "Update", "Upgrade",
 }  # fmt: skip
 
 
@@ -110,6 +110,7 @@ def test_rejection_codes_are_conditions() -> None:
     ends = {code.value.rsplit("_", 1)[-1] for code in RejectionCode}
     assert ends == {
         "AWAITED",
+        "FULL",
         "FOUND",
         "INVALID",
         "ENDED",

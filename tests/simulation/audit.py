@@ -12,7 +12,15 @@ whoever breaks one:
 
 from typing import TYPE_CHECKING, Final
 
-from engine.commands import AnswerSlot, Command, ReportChildEnd, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    AnswerSlot,
+    Command,
+    ReportChildEnd,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.events import (
     ChildTerminationRequested,
     Event,
@@ -187,6 +195,10 @@ class Audit:
                 is_caused = command.workflow_id in self._children
             case ReportChildEnd():
                 is_caused = (command.child_id, command.status) in self._ended
+            case ReviveTask():
+                is_caused = command.child_id in self._children
+            case ResumeChild():
+                is_caused = command.workflow_id in self._children
             case TerminateWorkflow():
                 is_caused = command.workflow_id in self._unwanted
             case AcquireSlot() | NoteSlotStart():

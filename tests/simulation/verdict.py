@@ -113,7 +113,9 @@ def _check_children(state: WorkflowState, states: dict[WorkflowId, WorkflowState
 def _was_steered(state: WorkflowState) -> bool:
     """Whether a TERMINATE task ended the workflow, or a person skipped something: then less was done, by right."""
     return any(
-        task.spec.type == "TERMINATE" or (isinstance(task, EndedTask) and task.status is TaskStatus.SKIPPED)
+        task.spec.type == "TERMINATE"
+        or (task.spec.type in {"SWITCH", "DECISION"} and "case" not in task.spec.input)  # a jump has chosen for it
+        or (isinstance(task, EndedTask) and task.status is TaskStatus.SKIPPED)
         for task in state.tasks.values()
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.commands import AnswerSlot, Command, TerminateWorkflow
+from engine.commands import AnswerSlot, Command, RemoveWorkflow, TerminateWorkflow
 from engine.definitions import TaskDef, WorkflowDef
 from engine.ids import TaskId, WorkflowId
 from engine.limiter.commands import AcquireSlot, ReleaseSlot
@@ -129,6 +129,21 @@ def test_answer_for_an_attempt_that_has_ended_gives_the_slot_back() -> None:
     assert [type(command) for command in (*ended.commands, *late.commands)] == [ReleaseSlot, ReleaseSlot]
     ground.settle(machine, *ended.commands, *late.commands)
     limiter = machine.limiters.get(KEY)
+    assert limiter is not None
+    assert not limiter.held
+
+
+def test_slot_of_a_workflow_that_is_removed_comes_back_over_a_takeover() -> None:
+    """Its release was on its way when its owner died, and nobody holds the workflow any more."""
+    ground = Ground(FLOW, SCARCE)
+    machine, _ = ground.take_over()
+    (acquire,) = ground.settle(machine, start("a")).commands
+    (answer,) = ground.settle(machine, acquire).commands
+    ground.settle(machine, answer)
+    ground.settle(machine, TerminateWorkflow(workflow_id=WorkflowId("a")), RemoveWorkflow(workflow_id=WorkflowId("a")))
+    queue = taken_over(ground)
+    assert WorkflowId("a") not in queue.machine.table
+    limiter = queue.machine.limiters.get(KEY)
     assert limiter is not None
     assert not limiter.held
 

@@ -1,0 +1,37 @@
+"""What it wants of other workflows.
+
+Holds shapes only; see `engine.events` for what holds for all of them.
+"""
+
+from engine.events.shape import EventShape
+from engine.ids import TaskSeq, WorkflowId
+
+
+class ChildTerminationRequested(EventShape, frozen=True, kw_only=True, tag="child_termination_requested"):
+    """The sub-workflow of a task that has ended without it shall end too.
+
+    `told` counts what the task has told its child.
+    """
+
+    at_ms: int
+    seq: TaskSeq
+    child_id: WorkflowId
+    reason: str
+    told: int = 0
+
+
+class ChildResumeRequested(EventShape, frozen=True, kw_only=True, tag="child_resume_requested"):
+    """The sub-workflow of a task that waits for it again shall retry what failed in it."""
+
+    at_ms: int
+    seq: TaskSeq
+    child_id: WorkflowId
+    told: int
+
+
+class StartRequested(EventShape, frozen=True, kw_only=True, tag="start_requested"):
+    """The workflow that a task's input asks for shall start; nobody waits for it."""
+
+    at_ms: int
+    seq: TaskSeq
+    workflow_id: WorkflowId
