@@ -46,6 +46,7 @@ STATUS_OF_REJECTION: Final[dict[RejectionCode, int]] = {
     RejectionCode.WORKFLOW_NOT_RESTARTABLE: 409,
     RejectionCode.WORKFLOW_EXISTS: 409,
     RejectionCode.NOTHING_TO_RETRY: 409,
+    RejectionCode.SLOT_NOT_AWAITED: 409,
     RejectionCode.TASK_ALREADY_SCHEDULED: 409,
     RejectionCode.MESSAGES_FULL: 429,
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from engine import events
-from engine.appliers import loop, message, rewind, task, workflow
+from engine.appliers import loop, message, rewind, slot, task, workflow
 from engine.model import WorkflowState
 
 Applier = Callable[[WorkflowState, events.Event], WorkflowState]
@@ -42,6 +42,9 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.ChildTerminationRequested: task.child_told,
         events.ChildResumeRequested: task.child_told,
         events.StartRequested: task.start_requested,
+        events.SlotAwaited: slot.awaited,
+        events.SlotObtained: slot.obtained,
+        events.SlotReturned: slot.returned,
         events.MessageReceived: message.message_received,
         events.MessagesAwaited: message.messages_awaited,
         events.MessagesDelivered: message.messages_delivered,

@@ -17,7 +17,7 @@ from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import EMPTY_INBOX, Inbox, Scope, Task, WorkflowState
+from engine.model import EMPTY_INBOX, Inbox, Scope, Slot, Task, WorkflowState
 from engine.status import WorkflowStatus
 
 FORMAT: Final = 3
@@ -53,6 +53,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    slots: dict[TaskSeq, Slot]
     run: int
     heard: int
     inbox: Inbox = EMPTY_INBOX
@@ -67,7 +68,7 @@ _JSON_MARK: Final = b"["
 _SAME: Final = tuple(
     field
     for field in _Packed.__struct_fields__
-    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest"}
+    if field not in {"format", "tasks", "scopes", "missing", "awaited", "loops", "newest", "slots"}
 )
 
 
@@ -83,6 +84,7 @@ def pack(state: WorkflowState) -> bytes:
         awaited=dict(sorted(state.awaited.items())),
         loops=dict(sorted(state.loops.items())),
         newest=dict(sorted(state.newest.items())),
+        slots=dict(sorted(state.slots.items())),
         **{field: getattr(state, field) for field in _SAME},
     )
     try:
@@ -116,5 +118,6 @@ def unpack(packed: bytes) -> WorkflowState:
         missing=Map(found.missing),
         awaited=Map(found.awaited),
         loops=Map(found.loops),
+        slots=Map(found.slots),
         **{field: getattr(found, field) for field in _SAME},
     )

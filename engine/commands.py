@@ -1,7 +1,8 @@
 """Commands: what clients, workers and the shell ask of a workflow. One JSON object each on the `commands` topic.
 
-Holds the shapes only; what a command does is in `engine.deciders`. The field names are Conductor's, so that a start
-request or a task result of an existing client is a command once `command` is added to it. Unknown fields are ignored.
+Holds the shapes only; what a command does is in `engine.deciders`. Those to limiters are in
+`engine.limiter.commands`. The field names are Conductor's, so that a start request or a task result of an existing
+client is a command once `command` is added to it. Unknown fields are ignored.
 Keeps the invariant that each command names its workflow, except a start without `workflowId`, whose id is then the
 record's key.
 
@@ -14,6 +15,8 @@ import msgspec
 
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId
 from engine.json_value import JsonObject
+from engine.limiter.commands import LimiterCommand, ToLimiter
+from engine.limiter.ids import LimiterId
 from engine.status import TaskStatus, WorkflowStatus
 
 
@@ -283,6 +286,16 @@ class FireTimer(_Command, frozen=True, kw_only=True, tag="fire_timer"):
     request_id: str | None = None
 
 
+class AnswerSlot(_Command, frozen=True, kw_only=True, tag="answer_slot"):
+    """Tell whoever asked a limiter that it has its slot, or, with a reason under `refused`, that it gets none."""
+
+    workflow_id: WorkflowId
+    seq: TaskSeq
+    limiter_id: LimiterId
+    refused: str = ""
+    request_id: str | None = None
+
+
 Command: TypeAlias = (
     StartWorkflow
     | ReportTaskResult
@@ -307,13 +320,18 @@ Command: TypeAlias = (
     | ResumeChild
     | EvaluateWorkflow
     | FireTimer
+    | AnswerSlot
+    | LimiterCommand
 )
+"""Everything that may stand on the topic."""
 
 
 def workflow_of(command: Command) -> WorkflowId | None:
-    """Return the workflow that a command is for; None for a start that names none."""
+    """Return the workflow that a command is for, or the limiter; None for a start that names none."""
     if isinstance(command, ReportTaskResult | ClaimTask):
         return command.workflow_instance_id
+    if isinstance(command, ToLimiter):
+        return WorkflowId(command.limiter_id)
     return command.workflow_id
 
 

@@ -5,8 +5,8 @@ computed from instants in the log.
 
 Which clock is which: the total timeout runs from the first attempt's scheduling, delays included; the timeout from
 the attempt's start; the response timeout from the last word of its worker; the poll timeout from the moment at which
-the attempt could be taken. So a delay (`startDelay`, of a retry, asked for by the worker) uses up nothing but the
-total timeout.
+the attempt could be taken. So a delay (`startDelay`, of a retry, asked for by the worker), or waiting for a limiter,
+uses up nothing but the total timeout.
 
 Source: Conductor's `DeciderService.checkTaskTimeout`, `checkTaskPollTimeout`, `isResponseTimedOut`; here each is exact.
 """
@@ -46,7 +46,7 @@ def deadlines(task: OpenTask) -> list[tuple[DeadlineKind, int]]:
     if isinstance(task, PendingTask):
         if task.due_at_ms:
             found.append((DeadlineKind.RELEASE, task.due_at_ms))
-        elif limits.poll_ms:
+        elif limits.poll_ms and not task.awaits_slot:
             found.append((DeadlineKind.POLL_TIMEOUT, progress.updated_at_ms + limits.poll_ms))
     else:
         if limits.response_ms:

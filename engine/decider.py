@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import changes, children, messages, operations, reruns, results, start, timers, upgrades
+from engine.deciders import changes, children, messages, operations, reruns, results, slots, start, timers, upgrades
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -41,6 +41,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.ResumeChild: children.resume_child,
         commands.EvaluateWorkflow: timers.evaluate_workflow,
         commands.FireTimer: timers.fire_timer,
+        commands.AnswerSlot: slots.answer_slot,
     },
 )
 
@@ -48,6 +49,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
 def decide(state: WorkflowState | None, command: commands.Command, context: DecideContext, graphs: Graphs) -> Decision:
     """Return what a command does to a workflow, or why it is refused.
 
+    Commands to limiters have a decider of their own: `engine.limiter`.
     A `StartWorkflow` has been given its id before. `graphs` is a cache over `context.definitions`, nothing more.
 
     Rejects:

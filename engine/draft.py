@@ -13,12 +13,12 @@ import msgspec
 from engine.applier import apply
 from engine.context import NO_LISTENERS, DecideContext
 from engine.deferral import Deferral
-from engine.events import Event, TaskScheduled
+from engine.events import Event, SlotReturned, TaskEnded, TaskScheduled, WorkflowEnded
 from engine.expressions.budget import DECISION_STEPS_MAX, Budget
 from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import EndedTask, OpenTask, Task, WorkflowState
+from engine.model import OWN_SLOT, EndedTask, OpenTask, Task, WorkflowState
 from engine.nodes import node_at, node_of, with_task_definition
 from engine.notices import notices
 from engine.place import OUTSIDE, Place
@@ -136,5 +136,15 @@ class Draft:
         return None if isinstance(task, EndedTask) else task
 
     def accept(self) -> Accepted:
-        """Return the finished decision."""
+        """Return the finished decision. What has ended in it gives its slots back, whatever ended it."""
+        if self.state.slots:
+            self._return_slots()
         return Accepted(events=tuple(self.events), state=self.state)
+
+    def _return_slots(self) -> None:
+        for event in tuple(self.events):
+            key = event.seq if type(event) is TaskEnded else OWN_SLOT if type(event) is WorkflowEnded else None
+            slot = None if key is None else self.state.slots.get(key)
+            if slot is not None:
+                used = bool(slot.obtained_at_ms)
+                self.emit(SlotReturned(at_ms=self.now_ms, seq=slot.seq, limiter_id=slot.limiter_id, used=used))

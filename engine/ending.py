@@ -307,5 +307,8 @@ def _workflow_output(draft: Draft) -> JsonObject:
     if declared:
         resolved: JsonObject = resolve(declared, StateLookup(draft.state, decision=draft.budget))
         return resolved
-    last = draft.state.tasks.get(draft.state.last_seq)
+    tasks = draft.state.tasks
+    last = tasks.get(draft.state.last_seq)
+    if last is None and tasks:  # that number is of a slot, or of what is forgotten
+        last = tasks[max(tasks)]
     return {} if last is None else last.progress.output

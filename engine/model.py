@@ -14,9 +14,11 @@ from typing import Final, TypeAlias
 import msgspec
 from immutables import Map
 
-from engine.events import TaskScheduled, WorkflowStarted
+from engine.events import GoingOn, TaskScheduled, WorkflowStarted
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
+from engine.limiter.ids import LimiterId
+from engine.limiter.limits import Limits
 from engine.status import WORKFLOW_TERMINAL, TaskStatus, WorkflowStatus
 
 
@@ -42,12 +44,16 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = 0
 
 
-class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p"):
-    """Scheduled. `due_at_ms` is 0 once it may begin; before, it is the instant at which it may."""
+class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p", omit_defaults=True):
+    """Scheduled. `due_at_ms` is 0 once it may begin; before, it is the instant at which it may.
+
+    `awaits_slot`: whenever that is, it must not begin before its limiter lets it.
+    """
 
     spec: TaskScheduled
     due_at_ms: int
     progress: TaskProgress
+    awaits_slot: bool = False
 
 
 class RunningTask(msgspec.Struct, frozen=True, kw_only=True, tag="r"):
@@ -69,6 +75,28 @@ class EndedTask(msgspec.Struct, frozen=True, kw_only=True, tag="e"):
 
 Task: TypeAlias = PendingTask | RunningTask | EndedTask
 OpenTask: TypeAlias = PendingTask | RunningTask
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """What an open attempt, or the workflow itself, has from a limiter or waits for. `obtained_at_ms` is 0 till then.
+
+    `seq` is the number under which the limiter knows it, `limits` are those that the workflow knows of. Of a workflow's
+    own: `key` is what its `rateLimitKey` came to, `going_on` says how it goes on if it runs again, and `in_pause` that
+    the slot came during a pause which is not over: the workflow has still to go on.
+    """
+
+    seq: TaskSeq
+    limiter_id: LimiterId
+    limits: Limits
+    since_ms: int
+    obtained_at_ms: int = 0
+    key: str = ""
+    going_on: GoingOn | None = None
+    in_pause: bool = False
+
+
+OWN_SLOT: Final = TaskSeq(0)
+"""Stands for the workflow itself where an attempt's number names a slot: attempts count from 1."""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +150,8 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     or it was skipped.
     `scopes` counts what is open per FORK and loop, and `open_count` in all. `missing` counts per open JOIN (by its
     number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did. `loops`
-    holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.
+    holds each open loop by number, with the pass whose condition a script is asked about, 0 for none. `slots` holds,
+    per open attempt of a limited kind, what it has from its limiter, and under `OWN_SLOT` what the workflow has.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
     `run` counts how often it has begun to run again, and `heard` what its parent has told it.
@@ -137,6 +166,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     missing: Map[TaskSeq, int]
     awaited: Map[RefName, tuple[TaskSeq, ...]]
     loops: Map[TaskSeq, int]
+    slots: Map[TaskSeq, Slot]
     variables: JsonObject
     output: JsonObject
     reason: str
@@ -165,6 +195,15 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     def is_terminal(self) -> bool:
         """Whether the workflow has ended."""
         return self.status in WORKFLOW_TERMINAL
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the whole workflow waits for a slot: nothing is entered until it comes.
+
+        Open meanwhile is at most what needs nobody to enter it: a sub-workflow that runs again by itself, or a loop.
+        """
+        own = self.slots.get(OWN_SLOT)
+        return own is not None and not own.obtained_at_ms
 
     def task(self, ref: RefName) -> Task | None:
         """Return the newest attempt of a reference name, or None if it was never scheduled."""

@@ -5,7 +5,7 @@ look at definitions. Keeps the invariant that whoever has the log can derive the
 the last ones, with the newest state at hand instead of the one of that moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, cast
 
 import msgspec
@@ -41,6 +41,9 @@ from engine.events import (
     LeaseExtended,
     MessagePosted,
     ParentHeeded,
+    SlotAwaited,
+    SlotObtained,
+    SlotReturned,
     StartRequested,
     TaskEnded,
     TaskPostponed,
@@ -56,8 +59,9 @@ from engine.events import (
     WorkflowUpgraded,
 )
 from engine.failure import failure_command
-from engine.ids import WorkflowId
-from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
+from engine.ids import TaskSeq, WorkflowId, task_id
+from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
+from engine.model import OWN_SLOT, OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 
 Effects: TypeAlias = tuple[Effect, ...]
 
@@ -74,6 +78,11 @@ def effects_of(event: Event, state: WorkflowState) -> Effects:
     """
     derive = _EFFECTS.get(type(event))
     return () if derive is None else derive(state, event)
+
+
+def slots_returned(workflow_id: WorkflowId, events: Iterable[Event]) -> list[Command]:
+    """Return the commands by which slots go back, of a workflow that nobody holds any more: no state is needed."""
+    return [_release(workflow_id, event) for event in events if isinstance(event, SlotReturned)]
 
 
 def standing_effects(state: WorkflowState) -> Effects:
@@ -108,6 +117,8 @@ def _task_started(state: WorkflowState, event: TaskStarted) -> Effects:
     if not isinstance(task, RunningTask):
         return ()
     timer = _replaced_timer(task)
+    if state.slots:
+        timer = (*timer, *_start_noted(state, event.seq))
     child_id = task.progress.child_id
     if task.spec.dispatch == TO_CHILD and child_id is not None:
         return (*timer, SendCommand(command=_child_start(state, task, child_id)))
@@ -216,6 +227,45 @@ def _message_posted(state: WorkflowState, event: MessagePosted) -> Effects:
     return (PublishMessage(message_id=event.message_id, sink=event.sink, payload=event.payload, at_ms=event.at_ms),)
 
 
+def _slot_awaited(state: WorkflowState, event: SlotAwaited) -> Effects:
+    slot = state.slots.get(OWN_SLOT if event.whole else event.seq)
+    if slot is None or slot.seq != event.seq or slot.obtained_at_ms:
+        return ()  # it has ended since, or has its slot
+    command = AcquireSlot(
+        limiter_id=event.limiter_id,
+        holder=task_id(state.workflow_id, event.seq),
+        limits=event.limits,
+        source=event.source,
+        priority=state.started.priority,
+        or_refuse=event.or_refuse,
+    )
+    return (SendCommand(command=command),)
+
+
+def _slot_obtained(state: WorkflowState, event: SlotObtained) -> Effects:
+    task = state.tasks.get(event.seq)
+    if not isinstance(task, PendingTask):
+        return ()  # begun in the same decision, or ended since
+    timer = _replaced_timer(task)
+    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
+
+
+def _slot_returned(state: WorkflowState, event: SlotReturned) -> Effects:
+    return (SendCommand(command=_release(state.workflow_id, event)),)
+
+
+def _release(workflow_id: WorkflowId, event: SlotReturned) -> Command:
+    return ReleaseSlot(limiter_id=event.limiter_id, holder=task_id(workflow_id, event.seq), used=event.used)
+
+
+def _start_noted(state: WorkflowState, seq: TaskSeq) -> Effects:
+    slot = state.slots.get(seq)
+    if slot is None or not slot.limits.starts:
+        return ()
+    holder = task_id(state.workflow_id, seq)
+    return (SendCommand(command=NoteSlotStart(limiter_id=slot.limiter_id, holder=holder)),)
+
+
 def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
     """Return the command that starts the child of a SUB_WORKFLOW task: what the task's input recorded."""
     request = task.spec.input
@@ -277,7 +327,7 @@ def _is_out(task: OpenTask, state: WorkflowState) -> bool:
     """Whether somebody outside should be working on the task, or be offered it."""
     dispatch = task.spec.dispatch
     if isinstance(task, PendingTask):
-        return dispatch == TO_WORKER and not task.due_at_ms
+        return dispatch == TO_WORKER and not task.due_at_ms and not task.awaits_slot
     if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
         return not task.spec.repeats or bool(state.loops[task.spec.seq])
     return dispatch in _ANSWERING and not task.progress.answered
@@ -304,6 +354,9 @@ _EFFECTS: Final = cast(
         ChildTerminationRequested: _child_termination_requested,
         ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
+        SlotAwaited: _slot_awaited,
+        SlotObtained: _slot_obtained,
+        SlotReturned: _slot_returned,
         MessagePosted: _message_posted,
     },
 )

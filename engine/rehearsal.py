@@ -14,16 +14,27 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from engine.commands import ClaimTask, Command, FireTimer, ReportChildEnd, ReportTaskResult, StartWorkflow, workflow_of
+from engine.commands import (
+    AnswerSlot,
+    ClaimTask,
+    Command,
+    FireTimer,
+    ReportChildEnd,
+    ReportTaskResult,
+    StartWorkflow,
+    workflow_of,
+)
 from engine.context import DecideContext, DefinitionSource
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.dispatch import TO_SCRIPT, TO_WORKER
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, SendCommand
+from engine.errors import InvariantViolated
 from engine.events import Event, TaskStarted
 from engine.graph import Graph, Graphs
-from engine.ids import TaskId, TaskSeq, WorkflowId, task_id
+from engine.ids import TaskId, TaskSeq, WorkflowId, parse_task_id, task_id
 from engine.json_value import JsonObject, JsonValue
+from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
 from engine.mocks import NO_MOCKS, MockCounter, Mocks, TaskFunction, TaskMock, answer_of
 from engine.model import EndedTask, OpenTask, RunningTask, WorkflowState
 from engine.outward import effects_of
@@ -325,6 +336,10 @@ class Rehearsal:
             if self._mock_child(state, command):
                 return
             self._mocks.setdefault(command.workflow_id, self._mocks_of_child(state, command))
+        if isinstance(command, NoteSlotStart | ReleaseSlot):
+            return
+        if isinstance(command, AcquireSlot):
+            command = _granted(command)  # nobody else is there to have it
         self._happen(self.now_ms, lambda: command)
 
     def _mocks_of_child(self, state: WorkflowState, command: StartWorkflow) -> Mocks:
@@ -355,6 +370,15 @@ class Rehearsal:
             )
             self._happen(self.now_ms + mock.queue_wait_ms + mock.execution_ms, lambda: child_end)
         return True
+
+
+def _granted(command: AcquireSlot) -> AnswerSlot:
+    holder = parse_task_id(command.holder)
+    if holder is None:
+        message = f"the holder of a slot should be the id of an attempt and is {command.holder!r}"
+        raise InvariantViolated(message)
+    workflow_id, seq = holder
+    return AnswerSlot(workflow_id=workflow_id, seq=seq, limiter_id=command.limiter_id)
 
 
 def _report(workflow_id: WorkflowId, attempt: TaskId, mock: TaskMock, *, worker_id: str = REHEARSAL_WORKER) -> Command:

@@ -1,18 +1,20 @@
 """How an ended workflow runs again and keeps its tasks.
 
 Holds the steps that retry, rerun and the word of a child share. Must not refuse anything. Keeps the invariant that
-whatever the end of the workflow cut short is under way again afterwards: no branch is lost.
+whatever the end of the workflow cut short is under way again afterwards: no branch is lost. In a workflow that has to
+wait for its own slot that is so once it has it: until then nothing here tries anything.
 """
 
 from typing import Final
 
 from engine.draft import Attempt, Draft
 from engine.ending import unsuccessful_tasks
-from engine.events import ChildResumeRequested, TaskRevived, TaskScheduled, WorkflowReopened
-from engine.ids import RefName
+from engine.events import ChildResumeRequested, GoingOn, TaskRevived, TaskScheduled, WorkflowReopened
+from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
 from engine.model import EndedTask, WorkflowState
 from engine.place import place_of
+from engine.slots import await_own_slot
 from engine.status import TaskStatus, WorkflowStatus
 from engine.walk import unvisited
 
@@ -29,18 +31,35 @@ def nothing_to_retry(draft: Draft) -> bool:
 
 
 def reopen(
-    draft: Draft, *, workflow_input: JsonObject | None = None, correlation_id: str | None = None, heard: int = 0
+    draft: Draft,
+    going_on: GoingOn,
+    *,
+    workflow_input: JsonObject | None = None,
+    correlation_id: str | None = None,
+    heard: int = 0,
 ) -> None:
-    """Let the workflow be RUNNING again."""
+    """Let the workflow be RUNNING again; `going_on` as what the caller does next, should it have to wait for a slot."""
     draft.emit(WorkflowReopened(at_ms=draft.now_ms, input=workflow_input, correlation_id=correlation_id, heard=heard))
+    await_own_slot(draft, going_on)
 
 
-def try_again(draft: Draft, *, with_children: bool = False, but: RefName | None = None) -> None:
+def try_again(
+    draft: Draft,
+    *,
+    with_children: bool = False,
+    but: RefName | None = None,
+    followed: tuple[TaskSeq, ...] = (),
+) -> None:
     """Give what ended unsuccessfully a further attempt, and let begin what has been kept from beginning.
 
-    `with_children`: a task whose sub-workflow did not succeed waits for that one again. `but` will begin anyway.
+    `with_children`: a task whose sub-workflow did not succeed waits for that one again. `but` will begin anyway, and
+    what follows on the ends of `followed` has been seen to.
     """
+    if draft.state.is_queued:
+        return
     for task in unsuccessful_tasks(draft.state):
+        if task.spec.seq in followed:
+            continue
         if with_children and task.progress.child_id is not None:
             _ask_child(draft, task)
         else:
@@ -48,9 +67,13 @@ def try_again(draft: Draft, *, with_children: bool = False, but: RefName | None 
     draft.entries.extend(visit for visit in unvisited(draft) if visit.ref + visit.place.suffix != but)
 
 
-def try_what_was_cancelled(draft: Draft) -> None:
+def try_what_was_cancelled(draft: Draft, *, followed: tuple[TaskSeq, ...] = ()) -> None:
     """Give a further attempt to what was cancelled, or brought the workflow down; a permissive failure stays."""
+    if draft.state.is_queued:
+        return
     for task in unsuccessful_tasks(draft.state):
+        if task.spec.seq in followed:
+            continue
         is_tolerated = draft.node_of(task.spec).task.permissive and task.spec.type not in _HOLDS_OTHERS
         if task.status is TaskStatus.CANCELED or not is_tolerated:
             _enter_again(draft, task)

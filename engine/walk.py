@@ -30,7 +30,9 @@ _EVENTS_PER_TASK: Final = 4
 
 
 def settle(draft: Draft) -> None:
-    """Walk on until the workflow waits for something or has ended."""
+    """Walk on until the workflow waits for something or has ended. One that waits for its own slot does not begin."""
+    if draft.state.slots and draft.state.is_queued:
+        return
     while draft.state.status is WorkflowStatus.RUNNING:
         if draft.entries:
             enter(draft, draft.entries.popleft())

@@ -88,7 +88,7 @@ class RunningNode:
         self._listeners = _listeners(settings)
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
-        self._registry = Registry(backend.log)
+        self._registry = Registry(backend.log, on_change=self._definitions_changed)
         self._graphs = Graphs(self._registry)
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
@@ -319,6 +319,12 @@ class RunningNode:
 
     def _ended(self, state: WorkflowState) -> None:
         self._evictions.note(self._commands.partition_of(state.workflow_id), state)
+
+    def _definitions_changed(self) -> None:
+        """Let limiters that nobody asks just now look at their definitions: who waits may go, or has to wait longer."""
+        for processor in self._owned.deciding():
+            for command in processor.machine.outdated_limits():
+                self._commands.enqueue(command)
 
     def _owned_changed(self, partition: int, *, owned: bool) -> None:
         self._history.own(partition, owned=owned)

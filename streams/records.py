@@ -19,6 +19,7 @@ import msgspec
 from engine.commands import Command
 from engine.events import Event
 from engine.ids import WorkflowId
+from engine.limiter.events import LimiterEvent
 from engine.rejections import Rejected
 
 CHAIN_START: Final = ""
@@ -56,7 +57,8 @@ class DecisionRecord(
     `command_offset` is the command's offset in `commands`, or -1 where the owner itself was the cause (a timer). A
     command that was refused has a `rejection`, one that could not be read `parked`, one that belongs to another
     partition `forwarded`. `commands` are to be sent although no event says so (a refused child tells its parent).
-    `effects_sent` is the sequence number up to which all effects have been acknowledged.
+    `effects_sent` is the sequence number up to which all effects have been acknowledged. A decision about a limiter has
+    its events under `limiter_events`, and the limiter's id, which begins with `#`, under `workflow_id`.
     """
 
     workflow_id: WorkflowId
@@ -68,6 +70,7 @@ class DecisionRecord(
     command_offset: int = NO_OFFSET
     effects_sent: int = 0
     events: tuple[Event, ...] = ()
+    limiter_events: tuple[LimiterEvent, ...] = ()
     rejection: Rejected | None = None
     parked: str = ""
     forwarded: int | None = None

@@ -8,7 +8,7 @@ A node that has not yet read what another one has written finds out by `refresh`
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -40,9 +40,10 @@ class Registry:
     An async context manager: entered, it has read everything that was registered by then.
     """
 
-    def __init__(self, log: Log) -> None:
-        """Follow the topic `definitions` of `log`, which exists already."""
+    def __init__(self, log: Log, *, on_change: Callable[[], None] | None = None) -> None:
+        """Follow the topic `definitions` of `log`, which exists already; tell of changes once they are found here."""
         self._log = log
+        self._on_change = on_change
         self._table = DefinitionTable()
         self._reader: LogReader | None = None
         self._tasks = asyncio.TaskGroup()
@@ -220,6 +221,8 @@ class Registry:
             except RecordUnreadable as error:
                 _log.warning("definition_skipped", offset=record.offset, reason=str(error))
             self._position = record.offset + 1
+        if records and self._on_change is not None:
+            self._on_change()
         for position, reached in self._waiting:
             if position <= self._position and not reached.done():
                 reached.set_result(None)

@@ -10,7 +10,8 @@ import msgspec
 from engine.graph import Graph
 from engine.json_value import JsonObject
 from engine.model import EndedTask, WorkflowState
-from engine.waiting import LastPoll, WaitReason, task_waits_for, workflow_waits_for
+from engine.wait_reasons import WaitReason
+from engine.waiting import LastPoll, task_waits_for, workflow_waits_for
 
 FIELD = "waitingFor"
 

@@ -16,7 +16,7 @@ from engine.definitions import WorkflowDef
 from engine.graph import Graph
 from engine.ids import RefName, WorkflowId, task_id
 from engine.json_value import JsonObject
-from engine.model import EndedTask, RunningTask, Task, WorkflowState, open_tasks
+from engine.model import OWN_SLOT, EndedTask, RunningTask, Task, WorkflowState, open_tasks
 from engine.nodes import node_of
 from streams.task_wire import definition_json, render_task
 
@@ -66,7 +66,7 @@ def workflow_json(state: WorkflowState, graph: Graph, *, include_tasks: bool = T
         "failedTaskNames": state.failed_names,
         "tasks": tasks_json(state, graph) if include_tasks else [],
         "history": [],
-        "rateLimited": False,
+        "rateLimited": state.is_queued,
         "workflowDefinition": definition_json(graph.definition),
     }
     optional = {
@@ -78,6 +78,9 @@ def workflow_json(state: WorkflowState, graph: Graph, *, include_tasks: bool = T
         "ownerApp": graph.definition.owner_app,
     }
     wire.update({name: value for name, value in optional.items() if value})
+    own = state.slots.get(OWN_SLOT)
+    if own is not None:
+        wire["rateLimitKey"] = own.key
     if started.parent is not None:
         wire["parentWorkflowId"] = started.parent.workflow_id
         wire["parentWorkflowTaskId"] = task_id(started.parent.workflow_id, started.parent.task_seq)

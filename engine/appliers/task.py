@@ -76,7 +76,8 @@ def released(state: WorkflowState, event: TaskReleased) -> WorkflowState:
     """The attempt may be handed out."""
     task = _open(state, event.seq)
     progress = replace(task.progress, updated_at_ms=event.at_ms)
-    return _with(state, event.at_ms, PendingTask(spec=task.spec, due_at_ms=0, progress=progress))
+    waits = _awaits_slot(task)
+    return _with(state, event.at_ms, PendingTask(spec=task.spec, due_at_ms=0, progress=progress, awaits_slot=waits))
 
 
 def started(state: WorkflowState, event: TaskStarted) -> WorkflowState:
@@ -115,7 +116,9 @@ def postponed(state: WorkflowState, event: TaskPostponed) -> WorkflowState:
         callback_after_seconds=event.callback_after_seconds,
     )
     due_at_ms = event.due_at_ms if event.due_at_ms > event.at_ms else 0
-    return _with(state, event.at_ms, PendingTask(spec=task.spec, due_at_ms=due_at_ms, progress=progress))
+    waits = _awaits_slot(task)
+    pending = PendingTask(spec=task.spec, due_at_ms=due_at_ms, progress=progress, awaits_slot=waits)
+    return _with(state, event.at_ms, pending)
 
 
 def output_updated(state: WorkflowState, event: TaskOutputUpdated) -> WorkflowState:
@@ -180,6 +183,10 @@ def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowStat
     """Nothing changes but the count of events: what starts is a workflow of its own."""
     del event
     return replace(state, version=state.version + 1)
+
+
+def _awaits_slot(task: OpenTask) -> bool:
+    return isinstance(task, PendingTask) and task.awaits_slot
 
 
 def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:

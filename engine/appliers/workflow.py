@@ -22,7 +22,7 @@ from engine.events import (
 )
 from engine.ids import TaskSeq
 from engine.json_value import JsonObject
-from engine.model import Inbox, WorkflowState
+from engine.model import OWN_SLOT, Inbox, WorkflowState
 from engine.status import WorkflowStatus
 
 
@@ -41,6 +41,7 @@ def started(event: Event) -> WorkflowState:
         missing=Map(),
         awaited=Map(),
         loops=Map(),
+        slots=Map(),
         variables=event.variables,
         output={},
         reason="",
@@ -72,6 +73,9 @@ def paused(state: WorkflowState, event: WorkflowPaused) -> WorkflowState:
 
 def resumed(state: WorkflowState, event: WorkflowResumed) -> WorkflowState:
     """The workflow is RUNNING; what was held back is the decider's business from here on."""
+    own = state.slots.get(OWN_SLOT)
+    if own is not None and own.in_pause:
+        state = replace(state, slots=state.slots.set(OWN_SLOT, replace(own, in_pause=False)))
     return replace(
         state,
         status=WorkflowStatus.RUNNING,

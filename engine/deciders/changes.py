@@ -7,9 +7,10 @@ from engine import rewinding
 from engine.commands import JumpToTask, RemoveWorkflow, ResetCallbacks, UpdateState, UpdateTaskByRef, UpdateVariables
 from engine.context import DecideContext
 from engine.deciders.results import report_by_ref
+from engine.deciders.timers import release
 from engine.dispatch import TO_WORKER
 from engine.draft import Draft
-from engine.events import TaskReleased, VariablesSet, WorkflowRemoved
+from engine.events import VariablesSet, WorkflowRemoved
 from engine.graph import Graphs, Node
 from engine.ids import RefName
 from engine.json_value import JsonObject
@@ -29,12 +30,15 @@ def jump_to_task(state: WorkflowState, command: JumpToTask, context: DecideConte
     the present one.
 
     Rejects:
-        WORKFLOW_NOT_RUNNING: nothing goes on.
+        WORKFLOW_NOT_RUNNING: nothing goes on, or the workflow waits for its own slot.
         TASK_NOT_FOUND: the definition has no such reference name.
         ARGUMENT_INVALID: a FORK or a loop around the task has not been entered, or not that pass.
     """
     if state.status is not WorkflowStatus.RUNNING:
         reason = f"cannot jump in workflow {state.workflow_id}: it should be RUNNING and is {state.status}"
+        return Rejected(code=RejectionCode.WORKFLOW_NOT_RUNNING, reason=reason)
+    if state.is_queued:
+        reason = f"cannot jump in workflow {state.workflow_id}: it waits for a slot by its rateLimitConfig"
         return Rejected(code=RejectionCode.WORKFLOW_NOT_RUNNING, reason=reason)
     draft = Draft(state, context, graphs.of(state.started))
     node = _named(draft, command.task_reference_name)
@@ -94,7 +98,7 @@ def reset_callbacks(state: WorkflowState, command: ResetCallbacks, context: Deci
     draft = Draft(state, context, graphs.of(state.started))
     for task in open_tasks(state):
         if isinstance(task, PendingTask) and task.due_at_ms and task.spec.dispatch == TO_WORKER:
-            draft.emit(TaskReleased(at_ms=context.now_ms, seq=task.spec.seq))
+            release(draft, task)
     return draft.accept()
 
 

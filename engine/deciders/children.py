@@ -12,7 +12,7 @@ from engine.commands import ReportChildEnd, ResumeChild, ReviveTask
 from engine.context import DecideContext
 from engine.draft import Draft
 from engine.ending import fail, succeed
-from engine.events import ParentHeeded, ResultIgnored, TaskRevived
+from engine.events import GoingOn, ParentHeeded, ResultIgnored, TaskRevived
 from engine.graph import Graphs
 from engine.model import EndedTask, WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
@@ -73,7 +73,7 @@ def revive_task(state: WorkflowState, command: ReviveTask, context: DecideContex
     draft = Draft(state, context, graphs.of(state.started))
     revived = TaskRevived(at_ms=context.now_ms, seq=spec.seq, child_run=command.child_run)
     if state.is_terminal:
-        reopening.reopen(draft)
+        reopening.reopen(draft, GoingOn(but_tolerated=True))
         draft.emit(revived)
         reopening.try_what_was_cancelled(draft)
     elif reopening.is_in_present_passes(state, spec):
@@ -93,7 +93,7 @@ def resume_child(state: WorkflowState, command: ResumeChild, context: DecideCont
     if reopening.nothing_to_retry(draft):
         draft.emit(ParentHeeded(at_ms=context.now_ms, heard=command.told))
         return draft.accept()
-    reopening.reopen(draft, heard=command.told)
+    reopening.reopen(draft, GoingOn(with_children=True), heard=command.told)
     reopening.try_again(draft, with_children=True)
     settle(draft)
     return draft.accept()

@@ -6,11 +6,12 @@ Source: Conductor's `WorkflowExecutorOps`.
 
 from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
 from engine.context import DecideContext
+from engine.deciders.slots import run_from_here
 from engine.draft import Draft
 from engine.ending import end_workflow, follow_held, skip_open
 from engine.events import ConditionAsked, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
-from engine.model import EndedTask, WorkflowState
+from engine.model import OWN_SLOT, EndedTask, WorkflowState
 from engine.place import Place
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.skipping import record_skipped
@@ -52,6 +53,9 @@ def resume_workflow(state: WorkflowState, command: ResumeWorkflow, context: Deci
     for seq in held:
         if not draft.state.is_terminal:
             follow_held(draft, seq)
+    own = state.slots.get(OWN_SLOT)
+    if own is not None and own.in_pause:
+        run_from_here(draft, followed=held)
     settle(draft)
     return draft.accept()
 

@@ -9,7 +9,7 @@ from engine.context import DecideContext
 from engine.deciders.start import workflow_timeout_ms
 from engine.definitions import WorkflowDef
 from engine.draft import Draft
-from engine.events import WorkflowRestarted
+from engine.events import GoingOn, WorkflowRestarted
 from engine.graph import Graphs, Pins, pins_of
 from engine.ids import parse_task_id
 from engine.inputs import with_template
@@ -17,6 +17,7 @@ from engine.json_value import JsonObject
 from engine.layout import has_been_reached, levels
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
+from engine.slots import await_own_slot
 from engine.status import WorkflowStatus
 from engine.walk import settle
 
@@ -39,7 +40,7 @@ def retry_workflow(state: WorkflowState, command: RetryWorkflow, context: Decide
     if reopening.nothing_to_retry(draft):
         reason = f"workflow {state.workflow_id} is {state.status} and none of its tasks failed: nothing to retry"
         return Rejected(code=RejectionCode.NOTHING_TO_RETRY, reason=reason)
-    reopening.reopen(draft)
+    reopening.reopen(draft, GoingOn(with_children=command.resume_subworkflow_tasks))
     reopening.try_again(draft, with_children=command.resume_subworkflow_tasks)
     settle(draft)
     return draft.accept()
@@ -118,8 +119,17 @@ def rerun_workflow(state: WorkflowState, command: RerunWorkflow, context: Decide
     if not has_been_reached(state, levels(draft.graph, node)):
         reason = f"task {command.re_run_from_task_id} was skipped, and what is around it has not run: rerun that"
         return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
+    place = node.place
+    from_there = GoingOn(
+        node=node.ref,
+        suffix=place.suffix,
+        forked_by=place.forked_by,
+        branch=place.branch,
+        given=command.task_input,
+    )
     reopening.reopen(
         draft,
+        from_there,
         workflow_input=_with_defaults(command.workflow_input, draft.graph.definition),
         correlation_id=command.correlation_id,
     )
@@ -154,6 +164,7 @@ def _begin_again(state: WorkflowState, again: WorkflowRestarted, context: Decide
     draft = Draft(state, context, graphs.of(state.started))
     draft.emit(again)
     draft.graph = graphs.of(draft.state.started)
+    await_own_slot(draft)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)
     settle(draft)

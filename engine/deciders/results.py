@@ -71,7 +71,7 @@ def claim_task(state: WorkflowState, command: ClaimTask, context: DecideContext,
     if seq is None:
         return _unknown(state, command.task_id)
     task = state.tasks.get(seq)
-    if not isinstance(task, PendingTask) or task.due_at_ms or state.is_terminal:
+    if not isinstance(task, PendingTask) or task.due_at_ms or task.awaits_slot or state.is_terminal:
         return Accepted(events=(), state=state)
     draft = Draft(state, context, graphs.of(state.started))
     at_ms = min(command.claimed_at_ms or context.now_ms, context.now_ms)

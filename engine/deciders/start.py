@@ -17,6 +17,7 @@ from engine.inputs import with_template
 from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
+from engine.slots import await_own_slot
 from engine.validation import validate_workflow
 from engine.walk import settle
 
@@ -47,6 +48,7 @@ def start_workflow(
     draft.events.append(begun)
     if draft.announces:
         draft.announce(begun)
+    await_own_slot(draft)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)
     settle(draft)

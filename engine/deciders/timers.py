@@ -9,16 +9,15 @@ from engine.commands import EvaluateWorkflow, FireTimer
 from engine.context import DecideContext
 from engine.deadlines import DeadlineKind, due, workflow_deadline_ms
 from engine.definitions import TaskDef, TaskTimeoutPolicy
-from engine.dispatch import TO_WORKER
 from engine.draft import Draft
 from engine.effects import WORKFLOW_TIMER
 from engine.ending import definition_of, end_workflow, fail, succeed, time_out_workflow
 from engine.events import TaskReleased
 from engine.graph import Graphs
 from engine.ids import task_id
-from engine.model import OpenTask, WorkflowState, open_tasks
+from engine.model import OpenTask, RunningTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision
-from engine.scheduling import start_task
+from engine.slots import LIMITED, begin_task
 from engine.status import TaskStatus, WorkflowStatus
 from engine.tasks.registry import behaviour_of
 from engine.walk import settle
@@ -78,7 +77,7 @@ def _act(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
     seq = task.spec.seq
     match kind:
         case DeadlineKind.RELEASE:
-            _release(draft, task)
+            release(draft, task)
         case DeadlineKind.WAKE:
             succeed(draft, seq, task.progress.output)
         case DeadlineKind.RESPONSE_TIMEOUT:
@@ -91,14 +90,15 @@ def _act(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:
     return True
 
 
-def _release(draft: Draft, task: OpenTask) -> None:
+def release(draft: Draft, task: OpenTask) -> None:
+    """Let an attempt begin whose delay is over: at once, or when its limiter lets it."""
     seq = task.spec.seq
     draft.emit(TaskReleased(at_ms=draft.now_ms, seq=seq))
-    if task.spec.dispatch != TO_WORKER:
-        start_task(draft, seq)
-        begin = behaviour_of(task.spec.type).begin
-        if begin is not None:
-            begin(draft, seq)
+    node = draft.node_of(task.spec)
+    begin_task(draft, seq, node, definition_of(draft, task, node), is_limitable=task.spec.dispatch in LIMITED)
+    begin = behaviour_of(task.spec.type).begin
+    if begin is not None and isinstance(draft.task(seq), RunningTask):
+        begin(draft, seq)
 
 
 def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:

@@ -25,6 +25,12 @@ from engine.events.message import (
     MessagesAwaited,
     MessagesDelivered,
 )
+from engine.events.slot import (
+    GoingOn,
+    SlotAwaited,
+    SlotObtained,
+    SlotReturned,
+)
 from engine.events.task import (
     LeaseExtended,
     ResultIgnored,
@@ -58,6 +64,7 @@ __all__ = [
     "ConditionAsked",
     "Event",
     "FailureStart",
+    "GoingOn",
     "LeaseExtended",
     "MessagePosted",
     "MessageReceived",
@@ -67,6 +74,9 @@ __all__ = [
     "PassDropped",
     "PassEntered",
     "ResultIgnored",
+    "SlotAwaited",
+    "SlotObtained",
+    "SlotReturned",
     "StartRequested",
     "TaskEnded",
     "TaskOutputUpdated",
@@ -119,4 +129,7 @@ Event: TypeAlias = (
     | MessagesAwaited
     | MessagesDelivered
     | MessagePosted
+    | SlotAwaited
+    | SlotObtained
+    | SlotReturned
 )

@@ -12,13 +12,14 @@ from engine.events import TaskOutputUpdated
 from engine.graph import Node
 from engine.inputs import task_input
 from engine.model import OpenTask
-from engine.scheduling import ENGINE_WORKER, delay_of, schedule_task, start_task
+from engine.scheduling import ENGINE_WORKER, delay_of, schedule_task
+from engine.slots import begin_task
 from engine.status import TaskStatus
 from engine.tasks import wait
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
-    """Schedule the request and begin it, unless it is delayed."""
+    """Schedule the request and begin it, unless it is delayed or has to wait for a slot."""
     delay_ms = delay_of(node, attempt)
     seq = schedule_task(
         draft,
@@ -30,7 +31,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
         timeouts=engine_timeouts(node.task_definition),
     )
     if not delay_ms:
-        start_task(draft, seq)
+        begin_task(draft, seq, node, node.task_definition)
 
 
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:

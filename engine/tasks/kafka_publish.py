@@ -18,7 +18,8 @@ from engine.graph import Node
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
 from engine.model import OpenTask
-from engine.scheduling import ENGINE_WORKER, delay_of, schedule_task, start_task
+from engine.scheduling import ENGINE_WORKER, delay_of, schedule_task
+from engine.slots import begin_task
 from engine.status import TaskStatus
 from engine.tasks import wait
 
@@ -39,7 +40,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
 
 
 def publish(draft: Draft, node: Node, attempt: Attempt, given: JsonObject) -> None:
-    """Schedule a task that Podium's publisher does."""
+    """Schedule a task that Podium's publisher does, and begin it unless it is delayed or has to wait for a slot."""
     delay_ms = delay_of(node, attempt)
     seq = schedule_task(
         draft,
@@ -51,7 +52,7 @@ def publish(draft: Draft, node: Node, attempt: Attempt, given: JsonObject) -> No
         timeouts=engine_timeouts(node.task_definition),
     )
     if not delay_ms:
-        start_task(draft, seq)
+        begin_task(draft, seq, node, node.task_definition)
 
 
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:

@@ -13,9 +13,11 @@ from engine.events import TaskPostponed
 from engine.graph import Node
 from engine.ids import DefinitionHash
 from engine.inputs import task_input
+from engine.limiter.limits import is_limited
 from engine.model import OpenTask
 from engine.retry import DELAY_SECONDS_MAX
 from engine.scheduling import delay_of, domain_of, queue_key_of, schedule_task
+from engine.slots import await_slot
 from engine.status import TaskStatus
 
 
@@ -36,7 +38,8 @@ def schedule_worker_task(
 ) -> None:
     """Put an attempt into the queue of `name`."""
     given = task_input(draft, node.task, definition)
-    schedule_task(
+    delay_ms = delay_of(node, attempt)
+    seq = schedule_task(
         draft,
         node,
         attempt,
@@ -44,12 +47,14 @@ def schedule_worker_task(
         task_type=name,
         name=name if dynamic_definition_hash is not None else node.task.name,
         dispatch=TO_WORKER,
-        delay_ms=delay_of(node, attempt),
+        delay_ms=delay_ms,
         domain=domain_of(draft, name),
         queue_key=queue_key_of(draft, given, definition),
         timeouts=worker_timeouts(definition),
         dynamic_definition_hash=dynamic_definition_hash,
     )
+    if not delay_ms and definition is not None and is_limited(definition):
+        await_slot(draft, seq, node, definition)
 
 
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:

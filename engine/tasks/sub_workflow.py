@@ -18,7 +18,8 @@ from engine.graph import Node
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
-from engine.scheduling import delay_of, schedule_task, start_task
+from engine.scheduling import delay_of, schedule_task
+from engine.slots import begin_task
 from engine.status import TaskStatus
 
 _DIGITS_MAX: Final = 9
@@ -26,7 +27,7 @@ _DIGITS_MAX: Final = 9
 
 
 def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
-    """Schedule the task and start the child, unless that is delayed."""
+    """Schedule the task and start the child, unless that is delayed or has to wait for a slot."""
     definition = node.task_definition
     delay_ms = delay_of(node, attempt)
     request = _child_request(draft, node, task_input(draft, node.task, definition))
@@ -43,7 +44,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     if problem:
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
     elif not delay_ms:
-        start_task(draft, seq)
+        begin_task(draft, seq, node, definition)
 
 
 def _child_request(draft: Draft, node: Node, given: JsonObject) -> JsonObject:

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.definitions import WorkflowDef, WorkflowTask
 from engine.ids import RefName
-from engine.json_value import JsonValue
+from engine.json_value import JsonObject, JsonValue
 from engine.place import without_pass
 from engine.validation.joins import join_violations
 from engine.validation.messaging import state_changes, workflow_listener
@@ -73,8 +73,26 @@ def _definition(
     for found in placed:
         yield from _task(found, placed, by_ref, known_task_types)
     yield from join_violations(placed, by_ref)
+    yield from _rate_limit_violations(definition.rate_limit_config, member(path, "rateLimitConfig"), by_ref)
     outputs = member(path, "outputParameters")
     yield from template_violations(outputs, definition.output_parameters, References(by_ref))
+
+
+def _rate_limit_violations(config: JsonObject | None, path: str, by_ref: Mapping[RefName, int]) -> Iterator[Violation]:
+    if config is None:
+        return
+    at_once = config.get("concurrentExecLimit", 0)
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
+        yield Violation(
+            path=f"{path}.concurrentExecLimit",
+            message=f"concurrentExecLimit should be a number from 0 and is {at_once!r}",
+            invalid_value=at_once,
+        )
+    policy = config.get("policy")
+    if policy not in {None, "QUEUE", "REJECT"}:
+        message = f"policy should be QUEUE or REJECT and is {policy!r}"
+        yield Violation(path=f"{path}.policy", message=message, invalid_value=policy)
+    yield from template_violations(f"{path}.rateLimitKey", config.get("rateLimitKey"), References(by_ref))
 
 
 def _task(

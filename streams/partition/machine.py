@@ -12,19 +12,18 @@ Life of a machine:
    the machine is dead.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from engine.applier import apply
 from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
 from engine.context import NO_LISTENERS, DecideContext, DefinitionSource, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
 from engine.effects import (
+    WORKFLOW_TIMER,
     AnnounceOutcome,
     ArmTimer,
     DisarmTimer,
@@ -35,28 +34,28 @@ from engine.effects import (
     SendCommand,
 )
 from engine.errors import InvariantViolated
-from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
+from engine.limiter.commands import ToLimiter
+from engine.limiter.ids import is_limiter_id
 from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
-from engine.outward import effects_of, standing_effects
+from engine.outward import effects_of, slots_returned, standing_effects
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
-from streams.errors import Fenced, SnapshotUnfit
-from streams.partition.chain import Chain, ChainPosition
+from streams.errors import Fenced
+from streams.partition.folded import FoldedPartition
 from streams.partition.intake import Unreadable, read_command
-from streams.partition.table import WorkflowTable
-from streams.partition.timers import WHOLE_WORKFLOW, Timers
+from streams.partition.timers import WHOLE_WORKFLOW
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, as_decided, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, parts_of
+from streams.records import NO_OFFSET, DecisionRecord, parts_of
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
 
 
-class PartitionMachine:
+class PartitionMachine(FoldedPartition):
     """Decides for one partition. One caller, no locks."""
 
     def __init__(
@@ -71,60 +70,15 @@ class PartitionMachine:
         durable_queues: bool = True,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
-        self.partition = partition
+        super().__init__(partition)
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
         self._fixed = DecideContext(now_ms=0, definitions=definitions, limits=limits, listeners=listeners)
         self._noise = noise
         self._durable_queues = durable_queues
-        self.begin_anew()
 
     # ---- recovery
-
-    def begin_anew(self) -> None:
-        """Know nothing of the partition: before its first record, or when a snapshot has turned out to be unfit."""
-        self.table = WorkflowTable()
-        self.timers = Timers()
-        self.chain = Chain(self.partition)
-        self.changed: dict[WorkflowId, int] = {}
-        """Workflows that changed since their last snapshot, with the sequence number of their last decision."""
-        self.acknowledged_position = ChainPosition()
-        self.effects_sent = 0
-        self._is_from_snapshot = False
-        self._restored: dict[WorkflowId, int] = {}
-        self._undone: deque[DecisionRecord] = deque()
-        self._in_flight: deque[Turn] = deque()
-
-    def restore(self, position: ChainPosition) -> None:
-        """Stand where the newest complete snapshot stood."""
-        self.chain = Chain(self.partition, position)
-        self.acknowledged_position = position
-        self.effects_sent = position.effects_sent
-        self._is_from_snapshot = True
-
-    def restore_workflow(self, workflow_id: WorkflowId, packed: bytes, *, sequence: int, due_at_ms: int) -> None:
-        """Hold a workflow as a snapshot has it: after decision `sequence`, its first timer due at `due_at_ms`."""
-        self.table.put_packed(workflow_id, packed)
-        self._restored[workflow_id] = sequence
-        if due_at_ms:
-            self.timers.arm(workflow_id, WHOLE_WORKFLOW, due_at_ms)
-
-    def replay(self, record: LogRecord) -> OwnerClaimed | None:
-        """Fold one record of the log; return it if it is a claim.
-
-        Raises:
-            LogCorrupt: the log is not what it should be.
-            SnapshotUnfit: the log is, but what was restored does not lead to it; `begin_anew`.
-        """
-        entry = self.chain.read(record)
-        if entry is None or isinstance(entry, OwnerClaimed):
-            self._forget_done()
-            return entry
-        self._refold(entry)
-        self._undone.append(entry)
-        self._forget_done()
-        return None
 
     def recovered(self) -> Outbox:
         """Return what may not have been done before the crash, and take up the timers again."""
@@ -145,8 +99,14 @@ class PartitionMachine:
                 outbox.kept.append(state)
             elif state is not None:
                 self._stand(outbox, state)
+            elif workflow_id in self.limiters:
+                self.limiters.arm(workflow_id, self.timers)
         self._restored.clear()
         return outbox
+
+    def outdated_limits(self) -> Sequence[Command]:
+        """Return the commands that bring limiters up to date whose definitions have changed."""
+        return self.limiters.outdated(self._definitions)
 
     def standing(self, workflow_id: WorkflowId) -> Outbox:
         """Return what must be in force for a workflow that came from a snapshot, as if it had just been decided."""
@@ -223,21 +183,6 @@ class PartitionMachine:
             return self._definitions.task_at(dynamic)
         return node_of(self.graph(state), state, task.spec).task_definition
 
-    def adopt(self, state: WorkflowState) -> None:
-        """Hold an ended workflow again, from the history: somebody asks for an operation on it."""
-        if state.workflow_id not in self.table:
-            self.table.put(state)
-
-    def evict(self, workflow_id: WorkflowId) -> None:
-        """Forget an ended workflow. The history has it."""
-        state = self.table.get(workflow_id)
-        if state is None or not state.is_terminal:
-            return
-        if not state.started.generated_id or state.started.parent is not None:
-            self.table.note_ended(workflow_id)  # somebody may start it again: a client, or a former owner of its parent
-        self.table.drop(workflow_id)
-        self.changed[workflow_id] = self.chain.sequence
-
     # ---- one command
 
     def _decide_record(self, source: LogRecord, now_ms: int) -> Decided:
@@ -255,8 +200,10 @@ class PartitionMachine:
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
     ) -> Decided:
-        state = self.table.get(workflow_id)
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
+        if isinstance(command, ToLimiter) and is_limiter_id(workflow_id):
+            return self._decide_limiter(command, record, source)
+        state = self.table.get(workflow_id)
         try:
             outcome = self._refusal(command, workflow_id, state) or decide(
                 state, command, self._context(now_ms), self._graphs
@@ -272,6 +219,12 @@ class PartitionMachine:
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
             notice = notice_of_refusal(command, workflow_id, refusal)
             return as_decided(replace(record, parked=why, commands=notice), None, source)
+
+    def _decide_limiter(self, command: Command, record: DecisionRecord, source: LogRecord | None) -> Decided:
+        decision = self.limiters.decide(command, record.workflow_id, self._context(record.at_ms))
+        item = as_decided(replace(record, limiter_events=decision.events), None, source)
+        self.limiters.put(record.workflow_id, decision.state)
+        return item
 
     def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
         if not is_workflow_id(workflow_id):
@@ -290,6 +243,8 @@ class PartitionMachine:
             for workflow_id, seq in due:
                 state = self.table.get(workflow_id)
                 if state is None:
+                    if workflow_id in self.limiters:
+                        self._fire_limiter(workflow_id, now_ms, records, decided)
                     continue
                 if seq == WHOLE_WORKFLOW:
                     self._stand(Outbox(), state)
@@ -310,6 +265,14 @@ class PartitionMachine:
             again_at_ms = next_deadline_ms(task, after_ms=now_ms)
             if again_at_ms is not None:
                 self.timers.arm(workflow_id, seq, again_at_ms)
+
+    def _fire_limiter(self, key: WorkflowId, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
+        command = FireTimer(workflow_id=key, task_seq=WORKFLOW_TIMER)
+        item = self._decide_limiter(command, self._record(key, tag_of(command), now_ms, None), None)
+        if item.record.limiter_events:
+            self._append(item, records, decided)
+        else:
+            self.limiters.arm(key, self.timers, after_ms=now_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
         return replace(self._fixed, now_ms=now_ms, noise=self._noise())
@@ -336,17 +299,19 @@ class PartitionMachine:
         records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
         if record.events and item.state is not None:
-            self._hold(record, item.state)
-
-    def _hold(self, record: DecisionRecord, state: WorkflowState) -> None:
-        self.table.take(state, record.events[-1])
-        self.changed[record.workflow_id] = record.sequence
+            self.hold(record, item.state)
+        elif record.limiter_events:
+            self.changed[record.workflow_id] = record.sequence
 
     # ---- effects
 
     def _effects(self, outbox: Outbox, record: DecisionRecord, state: WorkflowState | None) -> None:
         outbox.commands.extend(record.commands)
+        if record.limiter_events:
+            outbox.commands.extend(self.limiters.answers(record))
+            self.limiters.arm(record.workflow_id, self.timers)
         if state is None:
+            outbox.commands.extend(slots_returned(record.workflow_id, record.events))
             return
         for event in record.events:
             for effect in effects_of(event, state):
@@ -376,24 +341,3 @@ class PartitionMachine:
                 outbox.outcomes.append(state)
             case PublishMessage():
                 outbox.messages.append((state.workflow_id, effect))
-
-    # ---- replay
-
-    def _refold(self, record: DecisionRecord) -> None:
-        workflow_id = record.workflow_id
-        if not record.events or self._restored.get(workflow_id, -1) >= record.sequence:
-            return
-        state = self.table.get(workflow_id)
-        if state is None and self._is_from_snapshot and not isinstance(record.events[0], WorkflowStarted):
-            raise SnapshotUnfit(
-                f"partition {self.partition}, decision {record.sequence}: {workflow_id} goes on with "
-                f"{type(record.events[0]).__name__}, and the snapshot does not have it"
-            )
-        for event in record.events:
-            state = apply(state, event)
-        if state is not None:
-            self._hold(record, state)
-
-    def _forget_done(self) -> None:
-        while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
-            self._undone.popleft()

@@ -264,6 +264,7 @@ class PartitionProcessor:
         if self._settings.is_alone:
             standing.update((state.workflow_id, None) for state, _ in outbox.dispatches)
             outbox.dispatches.clear()
+        outbox.commands.extend(self.machine.outdated_limits())  # what changes later, this process is told of
         self.phase = ProcessorPhase.DECIDING  # from here on others may ask; first of all, the receivers of the outbox
         self._handover.open(self.machine.acknowledged_position.next_offset)
         self._outboxes.put_nowait((outbox, self._outward.now(outbox)))

@@ -187,8 +187,7 @@ def _apply(found: _Found, position: ChainPosition, machine: PartitionMachine) ->
     too_many = set(named[: max(0, len(named) - ENDED_IDS_MAX)])
     for workflow_id, header in left:
         # What the log still says of it up to there is about a workflow that nobody holds any more.
-        machine.restore_workflow(workflow_id, b"", sequence=header.sequence, due_at_ms=0)
-        machine.table.drop(workflow_id)
+        machine.restore_left(workflow_id, sequence=header.sequence)
         if header.is_named and workflow_id not in too_many:
             machine.table.note_ended(workflow_id)
         elif header.sequence <= position.sequence:

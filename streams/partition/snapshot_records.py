@@ -4,7 +4,7 @@ Holds their shapes and encoding. Must not read or write a log. Keeps two invaria
 noticed, and a state that comes in parts is there as a whole or not at all.
 
 Keys and values:
-- a workflow's id: a header, with the packed state in it;
+- the id of a workflow, or of a limiter: a header, with the packed state in it;
 - `<id>~<sequence>~<number>`: a part of a state too large for one record; the header, which comes behind its parts,
   names their sequence and count. `~` is in no workflow id;
 - `~marker`: up to where all workflows before it reach;
@@ -71,8 +71,29 @@ def state_records(
     due_at_ms: int = 0,
     is_waiting: bool = False,
 ) -> list[NewRecord]:
-    """Return the records of a workflow that is in memory: its header alone, or parts and then the header."""
-    content = pack(state) if packed is None else packed
+    """Return the records of a workflow that is in memory."""
+    return packed_records(
+        state.workflow_id,
+        pack(state) if packed is None else packed,
+        sequence=sequence,
+        epoch=epoch,
+        due_at_ms=due_at_ms,
+        is_waiting=is_waiting,
+        is_over=state.is_terminal,
+    )
+
+
+def packed_records(
+    workflow_id: WorkflowId,
+    content: bytes,
+    *,
+    sequence: int,
+    epoch: int,
+    due_at_ms: int = 0,
+    is_waiting: bool = False,
+    is_over: bool = False,
+) -> list[NewRecord]:
+    """Return the records of something that is in memory: its header alone, or parts and then the header."""
     pieces = [content[start : start + PART_BYTES_MAX] for start in range(0, len(content), PART_BYTES_MAX)]
     is_whole = len(pieces) == 1
     header = Header(
@@ -81,16 +102,16 @@ def state_records(
         ended=False,
         packed=content if is_whole else b"",
         is_waiting=is_waiting,
-        is_over=state.is_terminal,
+        is_over=is_over,
         epoch=epoch,
         parts=0 if is_whole else len(pieces),
         digest=_digest(content),
     )
     records = [
-        NewRecord(key=_part_key(state.workflow_id, sequence, number), value=piece)
+        NewRecord(key=_part_key(workflow_id, sequence, number), value=piece)
         for number, piece in enumerate([] if is_whole else pieces, start=1)
     ]
-    return [*records, NewRecord(key=state.workflow_id.encode(), value=_encoder.encode(header))]
+    return [*records, NewRecord(key=workflow_id.encode(), value=_encoder.encode(header))]
 
 
 def left_header(workflow_id: WorkflowId, *, sequence: int, epoch: int, is_named: bool) -> NewRecord:

@@ -31,7 +31,14 @@ from engine.outward import standing_effects
 from streams.partition.chain import ChainPosition
 from streams.partition.machine import PartitionMachine
 from streams.partition.restoring import Restored, restore
-from streams.partition.snapshot_records import fence, left_header, marker, part_keys, state_records
+from streams.partition.snapshot_records import (
+    fence,
+    left_header,
+    marker,
+    packed_records,
+    part_keys,
+    state_records,
+)
 from streams.ports import Log, NewRecord
 from streams.records import NO_OFFSET
 from streams.topics import COMMANDS, SNAPSHOTS
@@ -195,6 +202,13 @@ class SnapshotCycle:
                 packed=machine.table.packed(workflow_id),
                 due_at_ms=first_timer_ms(state),
                 is_waiting=any(isinstance(effect, DispatchTask) for effect in standing_effects(state)),
+            )
+            return _Piece(workflow_id=workflow_id, is_left=False, records=records)
+        packed = machine.limiters.packed(workflow_id)
+        if packed is not None:
+            due_at_ms = machine.limiters.due_at_ms(workflow_id)
+            records = packed_records(
+                workflow_id, packed, sequence=newest, epoch=machine.chain.epoch, due_at_ms=due_at_ms
             )
             return _Piece(workflow_id=workflow_id, is_left=False, records=records)
         is_named = machine.table.has_ended(workflow_id)

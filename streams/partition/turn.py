@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, ResumeChild, StartWorkflow
+from engine.commands import AnswerSlot, Command, ReportChildEnd, ResumeChild, StartWorkflow
 from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
-from engine.ids import TaskId, WorkflowId
+from engine.ids import TaskId, WorkflowId, task_id
+from engine.limiter.commands import ReleaseSlot
 from engine.model import OpenTask, WorkflowState
 from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
@@ -87,8 +88,12 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
     """Return the command that tells a parent of a child that cannot start, or go on: it must not wait for ever.
 
-    A child that has run and ended has told its parent before: its start came a second time.
+    A child that has run and ended has told its parent before: its start came a second time. A slot that nobody waits
+    for any more goes back to its limiter.
     """
+    if isinstance(command, AnswerSlot) and not command.refused:
+        holder = task_id(workflow_id, command.seq)
+        return (ReleaseSlot(limiter_id=command.limiter_id, holder=holder, used=True),)
     if isinstance(command, ResumeChild):
         return (
             ReportChildEnd(

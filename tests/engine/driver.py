@@ -10,6 +10,7 @@ from random import Random
 from typing import Final
 
 from engine.commands import (
+    AnswerSlot,
     ClaimTask,
     Command,
     FireTimer,
@@ -30,6 +31,7 @@ from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
+from engine.limiter.ids import limiter_id
 from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
@@ -115,7 +117,7 @@ class Driver:
                 return
             if scenario.state.status is WorkflowStatus.PAUSED:
                 scenario.resume()
-            elif not self.answer_something():
+            elif not self.answer_something() and self._grant() is None:
                 raise Wrong(f"stuck: {scenario.open_refs()} are open, and nobody can do anything")
         raise Wrong(f"after {CALM_STEPS_MAX} answers the workflow has not ended: {scenario.open_refs()}")
 
@@ -164,6 +166,7 @@ class Driver:
     # ---- the world outside, as it comes
 
     def _moves(self) -> list[Callable[[], Decision | None]]:
+        limits: list[Callable[[], Decision | None]] = [self._grant, self._grant]
         helpful = [
             self._send,
             self._claim,
@@ -183,7 +186,8 @@ class Driver:
             *(self._jump, self._jump, self._variables, self._state, self._reset, self._revive, self._upgrade),
         ]
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
-        return [*helpful * 6, *operations, *illegal]
+        illegal.append(self._answer_any_slot)
+        return [*helpful * 6, *limits * 6, *operations, *illegal]
 
     def _reruns(self) -> list[Callable[[], Decision | None]]:
         return [
@@ -192,7 +196,26 @@ class Driver:
             *(self._rerun,) * 4,
             self._rerun_all,
             *(self._revive,) * 2,
+            self._grant,
         ]
+
+    def _grant(self) -> Decision | None:
+        """Be the limiter that has a slot now."""
+        waiting = [slot for slot in self.scenario.state.slots.values() if not slot.obtained_at_ms]
+        if not waiting:
+            return None
+        slot = self._random.choice(waiting)
+        return self.scenario.when(
+            AnswerSlot(workflow_id=self.scenario.workflow_id, seq=slot.seq, limiter_id=slot.limiter_id)
+        )
+
+    def _answer_any_slot(self) -> Decision:
+        waits = [slot.seq for slot in self.scenario.state.slots.values() if slot.obtained_at_ms]
+        seq = self._random.choice(waits) if waits and self._random.random() < 0.5 else self.scenario.state.last_seq + 1
+        limiter = limiter_id("task", "any")
+        return self.scenario.when(
+            AnswerSlot(workflow_id=self.scenario.workflow_id, seq=TaskSeq(seq), limiter_id=limiter)
+        )
 
     def _some_open(self) -> OpenTask | None:
         found = open_tasks(self.scenario.state)

@@ -55,7 +55,7 @@ class Member(Driver):
         if self.scenario.state.status is WorkflowStatus.PAUSED:
             self.scenario.resume()
             return True
-        return self.answer_something()
+        return self.answer_something() or self._grant() is not None
 
     def _end_child(self) -> Decision | None:
         return None

@@ -117,6 +117,7 @@ class _Generator:
             timeout_seconds=random.choice([0, 0, 0, 40, 400]),
             timeout_policy=random.choice(["TIME_OUT_WF", "ALERT_ONLY"]),
             restartable=random.random() < 0.9,
+            rate_limit_config=self._rate_limit() if random.random() < 0.2 else None,
             workflow_status_listener_enabled=random.random() < 0.1,
             workflow_status_listener_sink="kafka:flows",
         )
@@ -130,6 +131,11 @@ class _Generator:
                 "list": [1, 2, 3],
             },
         )
+
+    def _rate_limit(self) -> JsonObject:
+        key = self._random.choice(["all", "${workflow.input.way}"])
+        policy = self._random.choice(["QUEUE", "REJECT"])
+        return {"rateLimitKey": key, "concurrentExecLimit": 1, "policy": policy}
 
     def _ref(self) -> str:
         ref = f"{self._prefix}{len(self._refs)}"
@@ -342,4 +348,6 @@ class _Generator:
             response_timeout_seconds=random.choice([5, 20, 3600]),
             poll_timeout_seconds=random.choice([None, None, 15]),
             total_timeout_seconds=random.choice([0, 0, 60]),
+            concurrent_exec_limit=random.choice([None, None, None, 1]),
+            rate_limit_per_frequency=random.choice([None, None, None, 2]),
         )

@@ -16,6 +16,8 @@ from engine.events import (
     MessagePosted,
     ParentHeeded,
     ResultIgnored,
+    SlotAwaited,
+    SlotReturned,
     TaskEnded,
     WorkflowEnded,
     WorkflowRemoved,
@@ -24,7 +26,7 @@ from engine.events import (
     WorkflowUpgraded,
 )
 from engine.ids import RefName, TaskSeq
-from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
+from engine.model import OWN_SLOT, EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
 from engine.waiting import task_waits_for, workflow_waits_for
@@ -36,6 +38,7 @@ _AFTER_THE_END = (
     WorkflowEnded,
     WorkflowRemoved,
     ParentHeeded,
+    SlotReturned,
 )
 
 
@@ -62,6 +65,7 @@ def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[E
         *_joins(state, events),
         *_waits(scenario),
         *_left_out(scenario),
+        *_slots(scenario),
     ]
 
 
@@ -141,7 +145,8 @@ def _ends(state: WorkflowState) -> Iterator[str]:
     if state.status is WorkflowStatus.RUNNING:
         if state.held:
             yield f"{state.held} are held though the workflow runs"
-        if all(_waits_for_others(task) for task in still_open) and not any(state.loops.values()):
+        is_asking = any(state.loops.values()) or state.is_queued
+        if all(_waits_for_others(task) for task in still_open) and not is_asking:
             yield "the workflow runs, but nothing is open that somebody can end"
 
 
@@ -173,7 +178,8 @@ def _outside(scenario: Scenario) -> Iterator[str]:
         if seq not in still_open:
             yield f"task {seq} is still offered, though it has ended"
     for seq, task in still_open.items():
-        is_waiting = isinstance(task, PendingTask) and not task.due_at_ms and task.spec.dispatch == TO_WORKER
+        is_free = isinstance(task, PendingTask) and not task.due_at_ms and not task.awaits_slot
+        is_waiting = is_free and task.spec.dispatch == TO_WORKER
         is_asking = isinstance(task, RunningTask) and task.spec.dispatch in {TO_HTTP, TO_SINK}
         is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
@@ -193,6 +199,27 @@ def _inbox(state: WorkflowState) -> Iterator[str]:
         yield "a message waits whose id is forgotten"
     if inbox.waiting and any(isinstance(state.tasks.get(seq), RunningTask) for seq in inbox.pulls):
         yield "a task waits for messages, and messages wait for a task"
+
+
+def _slots(scenario: Scenario) -> Iterator[str]:
+    """Compare the slots with the tasks: what is open has asked, what has ended has given back, once each."""
+    state = scenario.state
+    open_seqs = {task.spec.seq for task in _open(state)}
+    whole = set() if state.is_terminal else {OWN_SLOT}
+    if not set(state.slots) <= open_seqs | whole:
+        yield f"slots are {dict(state.slots)}, open are {open_seqs} in a workflow that is {state.status}"
+    for task in _open(state):
+        waits = isinstance(task, PendingTask) and task.awaits_slot
+        slot = state.slots.get(task.spec.seq)
+        if waits is not (slot is not None and not slot.obtained_at_ms) and isinstance(task, PendingTask):
+            yield f"task {task.spec.seq} has the slot {slot}, and awaits_slot is {waits}"
+        if waits and task.spec.seq in scenario.dispatched:
+            yield f"task {task.spec.seq} is out without its slot"
+    asked = [event.seq for event in scenario.events if isinstance(event, SlotAwaited)]
+    returned = [event.seq for event in scenario.events if isinstance(event, SlotReturned)]
+    held = [slot.seq for slot in state.slots.values()]
+    if sorted(asked) != sorted([*returned, *held]):
+        yield f"slots {asked} were asked for, {returned} came back, {held} are held"
 
 
 def _is_asked(state: WorkflowState, task: OpenTask) -> bool:

@@ -231,3 +231,11 @@ def test_runs_of_the_same_are_the_same() -> None:
     definition = workflow(fork("f", [task("a")], [switch("s", "x", {"x": [task("b")]})]), join("j"))
     first, second = (run_workflow(definition, workers={"a": lambda _: {}, "b": lambda _: {}}) for _ in range(2))
     assert first == second
+
+
+def test_limited_tasks_run_in_a_rehearsal_as_if_nobody_else_were_there() -> None:
+    """A limit is about others; a test of one workflow must not wait for them."""
+    limited = task_def("a", concurrent_exec_limit=1)
+    definition = workflow(task("a"), rate_limit_config={"rateLimitKey": "k", "concurrentExecLimit": 1})
+    run = run_workflow(definition, others=[limited], workers={"a": lambda _: {"done": True}})
+    assert (run.status, run.statuses) == ("COMPLETED", {"a": "COMPLETED"})

@@ -511,6 +511,23 @@ def test_task_definition_that_breaks_one_rule_is_told_where_and_what(
     assert message in violations[0].message
 
 
+@pytest.mark.parametrize(
+    ("config", "path", "message"),
+    [
+        ({"concurrentExecLimit": -1}, "rateLimitConfig.concurrentExecLimit", "from 0 and is -1"),
+        ({"concurrentExecLimit": "5"}, "rateLimitConfig.concurrentExecLimit", "from 0 and is '5'"),
+        ({"policy": "WAIT"}, "rateLimitConfig.policy", "QUEUE or REJECT and is 'WAIT'"),
+        ({"rateLimitKey": "${nowhere.output.x}"}, "rateLimitConfig.rateLimitKey", "nowhere"),
+    ],
+)
+def test_rate_limit_that_cannot_be_kept_is_told_where_and_what(config: JsonObject, path: str, message: str) -> None:
+    """Before anything runs by it."""
+    violations = workflow(simple("a"), rateLimitConfig=config)
+
+    assert [found.path for found in violations] == [path]
+    assert message in violations[0].message
+
+
 def test_sound_task_definition_has_no_violation() -> None:
     """Defaults, and every bound used at its edge."""
     assert validate_task(TaskDef(name="work")) == ()

@@ -4,13 +4,14 @@ from typing import get_args
 
 import pytest
 
-from engine import waiting
+from engine import wait_reasons
 from engine.ids import RefName
 from engine.model import EndedTask
 from engine.spans import instant_text, span_text
 from engine.status import TaskStatus
 from engine.testing import Scenario
-from engine.waiting import LastPoll, WaitReason, nothing_known, task_waits_for, workflow_waits_for
+from engine.wait_reasons import WaitReason
+from engine.waiting import LastPoll, nothing_known, task_waits_for, workflow_waits_for
 from tests.engine.building import answer, fork, join, loop, started, sub_workflow, task, task_def, workflow
 
 CHILD = workflow(task("inside"), name="child")
@@ -167,7 +168,7 @@ def test_join_whose_refs_have_ended_waits_for_what_stands_before_them() -> None:
     scenario.skip("b")
     scenario.complete("c")
     found = reason(scenario, "j")
-    assert found == waiting.BranchesAwaited(missing=(), missing_count=0)
+    assert found == wait_reasons.BranchesAwaited(missing=(), missing_count=0)
     assert found.sentence(0) == "what it joins has ended; what stands before it in its branches has not"
 
 
@@ -221,3 +222,36 @@ def test_spans_have_their_two_largest_units(length_ms: int, text: str) -> None:
 def test_instant_outside_of_the_calendar_has_words_too() -> None:
     """A WAIT of a billion days is legal."""
     assert instant_text(10**18) == "the year 31690708"
+
+
+def test_task_that_waits_for_a_slot_names_its_limiter() -> None:
+    """With the limit, and for how long: whoever looks sees that no worker is to blame."""
+    limited = task_def("a", concurrent_exec_limit=5, rate_limit_per_frequency=10, rate_limit_frequency_in_seconds=60)
+    scenario = started(task("a"), others=[limited])
+    scenario.wait(180_000)
+    told = "a slot of limiter #task:a (5 at once and 10 in 1 min) for 3 min; the others are taken"
+    assert said(scenario, "a") == told
+
+
+def test_workflow_that_waits_for_its_own_slot_says_so() -> None:
+    """Nothing of it has begun: there is no task that could be the reason."""
+    definition = workflow(task("a"), rate_limit_config={"rateLimitKey": "k", "concurrentExecLimit": 2})
+    scenario = Scenario(definition)
+    scenario.start({})
+    assert said_of_workflow(scenario).startswith("a slot of limiter #workflow:")
+    assert "2 at once" in said_of_workflow(scenario)
+
+
+def test_task_that_waits_for_a_message_or_a_sink_says_so() -> None:
+    """A message that comes in, and one that goes out."""
+    scenario = started(
+        fork(
+            "f",
+            [task("pull", "PULL_WORKFLOW_MESSAGES", input_parameters={"batchSize": 1})],
+            [task("event", "EVENT", sink="conductor:q")],
+        ),
+        join("j"),
+    )
+    scenario.wait(5_000)
+    assert said(scenario, "pull") == "a message to the workflow; none has come for 5 s"
+    assert said(scenario, "event") == "its message is being published for 5 s"

@@ -12,7 +12,15 @@ whoever breaks one:
 
 from typing import TYPE_CHECKING, Final
 
-from engine.commands import Command, ReportChildEnd, ResumeChild, ReviveTask, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    AnswerSlot,
+    Command,
+    ReportChildEnd,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.events import (
     ChildTerminationRequested,
     Event,
@@ -21,13 +29,17 @@ from engine.events import (
     TaskStarted,
     WorkflowEnded,
 )
-from engine.ids import TaskSeq, WorkflowId
+from engine.ids import TaskSeq, WorkflowId, task_id
+from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot, ReviewLimits
+from engine.limiter.events import LimiterEvent
+from engine.limiter.model import LimiterState
 from engine.model import WorkflowState
 from streams.partition.machine import PartitionMachine
 from streams.partition.turn import Turn
 from streams.service import Answer
 from streams.topics import EVENTS
 from tests.simulation.book import Book, Entry
+from tests.simulation.limits import LimitAudit
 from tests.simulation.violation import Violation
 
 if TYPE_CHECKING:  # the world holds its audit
@@ -52,6 +64,7 @@ class Audit:
         self._unwanted: set[WorkflowId] = set()
         self._ended: set[tuple[WorkflowId, str]] = set()
         self._requests: dict[tuple[int, str], list[Entry]] = {}
+        self.limits = LimitAudit(world)
         self.ends: dict[WorkflowId, int] = {}
         """How often each workflow ended."""
 
@@ -88,6 +101,8 @@ class Audit:
                 self._ended.add((command.child_id, command.status))
         for event in decision.events:
             self._note_event(decision.workflow_id, event)
+            self.limits.note_event(decision.workflow_id, event)
+        self.limits.note_limiter(decision)
         if self._world.is_traced:
             self._world.say("believed", describe(partition, entry))
 
@@ -132,10 +147,21 @@ class Audit:
                 f"I10: partition {machine.partition} was recovered up to decision {machine.chain.sequence}, "
                 f"the log has {sequence} before the claim at {claimed_at}"
             )
-        self.compare(machine, book.states_at(sequence))
+        self.compare(machine, book.states_at(sequence), book.limiters_at(sequence))
 
-    def compare(self, machine: PartitionMachine, expected: dict[WorkflowId, WorkflowState]) -> None:
-        """Compare the workflows of a machine with those of the log: all open ones are there, and none is different."""
+    def compare(
+        self,
+        machine: PartitionMachine,
+        expected: dict[WorkflowId, WorkflowState],
+        limiters: dict[str, LimiterState],
+    ) -> None:
+        """Compare the workflows of a machine with those of the log: all open ones are there, and none is different.
+
+        So with its limiters.
+        """
+        held_limiters = {state.limiter_id: state for state in machine.limiters}
+        if held_limiters != limiters:
+            raise Violation(f"I5: the limiters are {held_limiters}, their fold is {limiters}")
         for workflow_id, state in expected.items():
             held = machine.table.peek(workflow_id)
             if held is None and state.is_terminal:
@@ -164,6 +190,7 @@ class Audit:
         """Check that a dispatched attempt is in the log (I6)."""
         if (workflow_id, seq) not in self._scheduled:
             raise Violation(f"I6: task {seq} of {workflow_id} is dispatched, partition {partition} does not have it")
+        self.limits.check_dispatched(task_id(workflow_id, seq))
 
     def sent(self, partition: int, command: Command) -> None:
         """Check that a command to another workflow has its cause in the log."""
@@ -178,6 +205,14 @@ class Audit:
                 is_caused = command.workflow_id in self._children
             case TerminateWorkflow():
                 is_caused = command.workflow_id in self._unwanted
+            case AcquireSlot() | NoteSlotStart():
+                is_caused = self.limits.is_asked(command.holder)
+            case ReleaseSlot():
+                is_caused = self.limits.is_returned(command.holder)
+            case AnswerSlot():
+                is_caused = self.limits.is_answered(task_id(command.workflow_id, command.seq))
+            case ReviewLimits():
+                is_caused = True
             case _:
                 is_caused = False
         if not is_caused:
@@ -223,7 +258,7 @@ class Audit:
 def describe(partition: int, entry: Entry) -> str:
     """Return a decision as a line of the trace."""
     record = entry.record
-    what = " ".join(_event_text(event) for event in record.events)
+    what = " ".join(_event_text(event) for event in (*record.events, *record.limiter_events))
     if record.rejection is not None:
         what = f"rejected {record.rejection.code}"
     if record.parked:
@@ -234,7 +269,7 @@ def describe(partition: int, entry: Entry) -> str:
     return f"{place} {record.cause}#{record.command_offset} {record.workflow_id} {what or 'nothing'}"
 
 
-def _event_text(event: Event) -> str:
-    seq = getattr(event, "seq", "")
+def _event_text(event: Event | LimiterEvent) -> str:
+    seq = getattr(event, "seq", getattr(event, "holder", ""))
     status = getattr(event, "status", "")
     return f"{type(event).__name__}({seq}{' ' + status if status else ''})"

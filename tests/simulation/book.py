@@ -15,6 +15,7 @@ from engine.events import (
     Event,
     ParentHeeded,
     ResultIgnored,
+    SlotReturned,
     TaskEnded,
     TaskReleased,
     TaskScheduled,
@@ -24,13 +25,22 @@ from engine.events import (
     WorkflowRestarted,
 )
 from engine.ids import RefName, WorkflowId
+from engine.limiter.applier import fold
+from engine.limiter.model import LimiterState
 from engine.model import EndedTask, OpenTask, PendingTask, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from streams.ports import LogRecord
 from streams.records import DecisionPart, DecisionRecord, OwnerClaimed, decode, decode_decision
 from tests.simulation.violation import Violation
 
-_ALLOWED_AFTER_THE_END = (WorkflowReopened, WorkflowRestarted, ResultIgnored, ParentHeeded, WorkflowRemoved)
+_ALLOWED_AFTER_THE_END = (
+    WorkflowReopened,
+    WorkflowRestarted,
+    ResultIgnored,
+    ParentHeeded,
+    WorkflowRemoved,
+    SlotReturned,
+)
 _CAUSED_BY_TIME = ("fire_timer", "evaluate_workflow")
 
 
@@ -40,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     record: DecisionRecord
     offset: int
     state: WorkflowState | None
+    limiter: LimiterState | None = None
 
 
 class Book:
@@ -51,6 +62,7 @@ class Book:
         self.next_offset = 0
         self.entries: list[Entry] = []
         self.states: dict[WorkflowId, WorkflowState] = {}
+        self.limiters: dict[str, LimiterState] = {}
         self.claims: list[int] = []
         self._hash = ""
         self._epoch = -1
@@ -101,6 +113,16 @@ class Book:
                 found[entry.record.workflow_id] = entry.state
         return found
 
+    def limiters_at(self, sequence: int) -> dict[str, LimiterState]:
+        """Return every open limiter as it was after a decision."""
+        found: dict[str, LimiterState] = {}
+        for entry in self.entries[:sequence]:
+            if entry.record.limiter_events:
+                found.pop(entry.record.workflow_id, None)
+                if entry.limiter is not None:
+                    found[entry.record.workflow_id] = entry.limiter
+        return found
+
     def _believe(self, record: LogRecord, value: bytes, decision: DecisionRecord) -> Entry:
         where = f"events[{self.partition}] offset {record.offset}"
         if decision.sequence != len(self.entries) + 1 or decision.previous != self._hash or self._parts:
@@ -124,7 +146,12 @@ class Book:
             state = _checked(where, state, event, decision.cause)
         if decision.events and state is not None:
             self.states[decision.workflow_id] = state
-        entry = Entry(record=decision, offset=record.offset, state=state)
+        limiter = None
+        if decision.limiter_events:
+            limiter = fold(decision.limiter_events, self.limiters.pop(decision.workflow_id, None))
+            if limiter is not None:
+                self.limiters[decision.workflow_id] = limiter
+        entry = Entry(record=decision, offset=record.offset, state=state, limiter=limiter)
         self.entries.append(entry)
         return entry
 
@@ -157,14 +184,13 @@ def _late_ms(state: WorkflowState | None, decision: DecisionRecord) -> int:
     if state is None or decision.cause != "fire_timer":
         return 0
     first = decision.events[0]
-    if isinstance(first, WorkflowEnded):
-        due_at_ms = state.clock_from_ms + state.started.timeout_ms
-    else:
+    instants = [state.clock_from_ms + state.started.timeout_ms] if state.started.timeout_ms else []
+    if not isinstance(first, WorkflowEnded):
         task = state.tasks[first.seq] if isinstance(first, TaskEnded | TaskReleased) else None
         if task is None or isinstance(task, EndedTask):
             return 0
-        instants = [due for due in _instants(task) if due <= decision.at_ms]
-        due_at_ms = max(instants, default=decision.at_ms)
+        instants += _instants(task)  # what is cancelled with its workflow was not itself due
+    due_at_ms = max((due for due in instants if due <= decision.at_ms), default=decision.at_ms)
     return decision.at_ms - max(due_at_ms, state.clock_from_ms)
 
 

@@ -14,7 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from engine import deadlines
+from engine.draft import Draft
+from engine.events import TaskEnded
+from engine.limiter.model import LimiterState
 from engine.model import OpenTask, WorkflowState
+from engine.status import TaskStatus
 from engine.tasks import join
 from streams.errors import Fenced
 from streams.partition.chain import Chain
@@ -27,7 +31,7 @@ from tests.simulation.owner import Owner
 
 
 class Bug(msgspec.Struct, frozen=True, kw_only=True):
-    """A mistake, and within how many seeds (from 0) it must be found."""
+    """A mistake, and within how many seeds it must be found."""
 
     name: str
     mistake: str
@@ -174,6 +178,26 @@ def _time_goes_back() -> AbstractContextManager[object]:
     return mock.patch.object(PartitionMachine, "decide", without_memory)
 
 
+def _limits_are_one_too_many() -> AbstractContextManager[object]:
+    has_room = LimiterState.has_room
+
+    def generous(self: LimiterState, now_ms: int) -> bool:
+        limits = replace(self.limits, at_once=self.limits.at_once + 1 if self.limits.at_once else 0)
+        return has_room(replace(self, limits=limits), now_ms)
+
+    return mock.patch.object(LimiterState, "has_room", generous)
+
+
+def _slots_are_given_back_by_results_only() -> AbstractContextManager[object]:
+    return_slots = Draft._return_slots  # noqa: SLF001 - what is put in replaces it
+
+    def forgetful(self: Draft) -> None:
+        if not any(isinstance(event, TaskEnded) and event.status is TaskStatus.CANCELED for event in self.events):
+            return_slots(self)
+
+    return mock.patch.object(Draft, "_return_slots", forgetful)
+
+
 BUGS: Final[tuple[Bug, ...]] = (
     Bug(name="no-fencing", mistake="an append that landed elsewhere is acknowledged", seeds_max=50, put_in=_no_fencing),
     Bug(
@@ -236,6 +260,18 @@ BUGS: Final[tuple[Bug, ...]] = (
         mistake="an owner that is fenced goes on instead of claiming anew",
         seeds_max=50,
         put_in=_fenced_owners_carry_on,
+    ),
+    Bug(
+        name="one-too-many",
+        mistake="a limiter gives a slot where as many are taken as the limit says",
+        seeds_max=20,
+        put_in=_limits_are_one_too_many,
+    ),
+    Bug(
+        name="slots-of-cancelled",
+        mistake="what is cancelled does not give its slot back",
+        seeds_max=50,
+        put_in=_slots_are_given_back_by_results_only,
     ),
     Bug(
         name="clock-only",

@@ -24,6 +24,8 @@ from engine.testing import Shelf
 DEPTH_MAX: Final = 3
 """Forks, switches and loops in one another."""
 BRANCHES_MAX: Final = 4
+LIMITED: Final = 0.4
+"""The share of seeds in which anything is limited."""
 WORKER_TYPES: Final = ("pick", "pack", "ship", "bill")
 UNDEFINED_TYPE: Final = "undefined"
 """A worker type for which nobody registers a definition."""
@@ -54,8 +56,13 @@ class Registry(Shelf):
 class Library:
     """The definitions of one seed. `names` are what clients may start."""
 
-    def __init__(self, rng: Random) -> None:
-        """Draw task definitions, then children, then what starts children."""
+    def __init__(self, rng: Random, *, limits: Random) -> None:
+        """Draw task definitions, then children, then what starts children.
+
+        `limits` draws whether and how they are limited: the other draws are the same without it.
+        """
+        self._limits = limits
+        self._is_limited = limits.random() < LIMITED
         self.shelf = Registry()
         self.names: list[str] = []
         self.refs: dict[str, list[RefName]] = {}
@@ -82,7 +89,27 @@ class Library:
             total_timeout_seconds=rng.choice((0, 0, 0, 25)),
             timeout_policy=rng.choice((TaskTimeoutPolicy.RETRY, *TaskTimeoutPolicy)),
             input_template=rng.choice(({}, {"by": "template"})),
+            **self._task_limits(),
         )
+
+    def _task_limits(self) -> JsonObject:
+        rng = self._limits
+        if not self._is_limited or rng.random() < 0.4:
+            return {}
+        rate = rng.choice((0, 0, 1, 3))
+        return {
+            "concurrent_exec_limit": rng.choice((1, 1, 2, 3)) if rng.random() < 0.8 else None,
+            "rate_limit_per_frequency": rate,
+            "rate_limit_frequency_in_seconds": rng.choice((1, 2, 5)) if rate else None,
+        }
+
+    def _workflow_limits(self) -> JsonObject | None:
+        rng = self._limits
+        if not self._is_limited or rng.random() < 0.7:
+            return None
+        key = rng.choice(("all", "${workflow.input.case}"))
+        policy = rng.choice(("QUEUE", "QUEUE", "REJECT"))
+        return {"rateLimitKey": key, "concurrentExecLimit": rng.choice((1, 2)), "policy": policy}
 
     def _workflow(self, name: str, children: Sequence[str]) -> str:
         rng = self._rng
@@ -98,6 +125,7 @@ class Library:
                 timeout_seconds=rng.choice((0, 0, 0, 30)),
                 restartable=rng.random() < 0.8,
                 variables=rng.choice(({}, {"step": 0})),
+                rate_limit_config=self._workflow_limits(),
             )
         )
         return name

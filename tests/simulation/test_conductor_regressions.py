@@ -13,7 +13,17 @@ import msgspec
 import pytest
 
 from engine.applier import fold
-from engine.commands import ClaimTask, Command, EvaluateWorkflow, StartWorkflow
+from engine.commands import (
+    ClaimTask,
+    Command,
+    EvaluateWorkflow,
+    PauseWorkflow,
+    RestartWorkflow,
+    ResumeWorkflow,
+    RetryWorkflow,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.context import DecideContext
 from engine.decider import decide
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef
@@ -26,6 +36,7 @@ from engine.shelf import Shelf
 from engine.status import TaskStatus
 from engine.testing import Scenario
 from streams.errors import StreamsError
+from streams.partition.machine import PartitionMachine
 from tests.engine.building import fork, join, loop, sub_workflow, switch, task
 from tests.engine.driver import Driver
 from tests.engine.generator import Generated
@@ -178,6 +189,86 @@ def the_result_overtakes_the_acknowledgement() -> None:
 def test_regress_conductor_10_a_completed_task_is_not_done_again() -> None:
     """A result that comes before the claim, and before the dispatch is acknowledged, ends the attempt for good."""
     the_result_overtakes_the_acknowledgement()
+
+
+SCARCE = TaskDef(
+    name="scarce", concurrent_exec_limit=1, response_timeout_seconds=5, retry_count=1, retry_delay_seconds=0
+)
+
+
+def test_regress_conductor_06_freed_slot_needs_no_timer() -> None:
+    """The end of one attempt leads to the next by messages alone: nobody postpones, nobody polls, no time passes."""
+    ground = Ground(WorkflowDef(name="flow", tasks=(task("scarce"),)), SCARCE)
+    machine, outbox = ground.take_over()
+    for name in ("a", "b"):
+        outbox = ground.settle(machine, start(name))
+        while outbox.commands:
+            outbox = ground.settle(machine, *outbox.commands)
+    outbox = ground.settle(machine, result(1, workflow_id="a"))
+    hops = 0
+    while not outbox.dispatches:
+        outbox = ground.settle(machine, *outbox.commands)  # raises where there is nothing left to send
+        hops += 1
+    assert [(state.workflow_id, found.spec.ref) for state, found in outbox.dispatches] == [("b", "scarce")]
+    assert hops == 2
+
+
+def test_regress_conductor_08_who_is_scheduled_for_a_slot_is_in_the_limiters_line() -> None:
+    """After every step, and every takeover: what waits for a slot is what the limiter lets wait, and nothing else."""
+    ground = Ground(WorkflowDef(name="flow", tasks=(task("scarce"),)), SCARCE)
+    names = ("a", "b", "c", "d")
+    machine, outbox = ground.take_over()
+    for step in (*(start(name) for name in names), TerminateWorkflow(workflow_id=WorkflowId("c")), None, None, None):
+        if step is not None:
+            outbox = ground.settle(machine, step)
+        elif (working := _holder(machine)) is not None:
+            outbox = ground.settle(machine, result(1, workflow_id=working))
+        machine, outbox = ground.take_over()  # the effects of the last step have not left the owner before
+        while outbox.commands:
+            outbox = ground.settle(machine, *outbox.commands)
+        machine.effects_done(machine.chain.sequence)
+        waiting = {
+            f"{state.workflow_id}~{slot.seq}"
+            for state in machine.table.states()
+            for slot in state.slots.values()
+            if not slot.obtained_at_ms
+        }
+        limiter = machine.limiters.get("#task:scarce")
+        assert limiter is not None
+        assert waiting == set(limiter.waiting)
+    ended = {state.workflow_id: state.status.value for state in machine.table.states()}
+    assert ended == {"a": "COMPLETED", "b": "COMPLETED", "c": "TERMINATED", "d": "COMPLETED"}
+
+
+@pytest.mark.parametrize(
+    "operation", [RetryWorkflow, RestartWorkflow, PauseWorkflow, ResumeWorkflow, TerminateWorkflow]
+)
+@pytest.mark.parametrize("at", range(6))
+def test_regress_conductor_11_operations_at_any_step_keep_the_limit(operation: type[Command], at: int) -> None:
+    """Whatever is asked of one workflow, and when: its slot comes back once, and the other workflow gets it."""
+    ground = Ground(WorkflowDef(name="flow", tasks=(task("scarce"),)), SCARCE)
+    machine, outbox = ground.take_over()
+    pending: list[Command] = [start("a"), start("b"), result(1, TaskStatus.FAILED, workflow_id="a")]
+    step = 0
+    while pending:
+        if step == at:
+            pending.insert(0, operation(workflow_id=WorkflowId("a")))  # type: ignore[call-arg]  # each has one
+        outbox = ground.settle(machine, pending.pop(0))
+        pending += outbox.commands
+        limiter = machine.limiters.get("#task:scarce")
+        assert limiter is None or len(limiter.held) <= 1
+        step += 1
+    for command in (ResumeWorkflow(workflow_id=WorkflowId("a")), TerminateWorkflow(workflow_id=WorkflowId("a"))):
+        outbox = ground.settle(machine, command)
+        while outbox.commands:
+            outbox = ground.settle(machine, *outbox.commands)
+    assert _holder(machine) == "b"
+
+
+def _holder(machine: PartitionMachine) -> str | None:
+    limiter = machine.limiters.get("#task:scarce")
+    held = [] if limiter is None else list(limiter.held)
+    return held[0].rpartition("~")[0] if held else None
 
 
 NESTED = WorkflowDef(

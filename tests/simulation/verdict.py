@@ -7,6 +7,7 @@ Holds the checks that need the whole run. Must not change anything. Keeps the in
     I4  what COMPLETED did all that its definition asks for, and no parent waits for an ended child
     I5  live state == fold of the whole log == newest snapshot + the log behind it
     I6  every outcome was published
+    L5  every slot of a limiter has come back
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ def give(world: "World") -> None:
         _check_commands(world, partition)
         _check_machines(world, partition)
         _check_outcomes(world, partition)
+    world.audit.limits.check_end()
     graphs = Graphs(world.library.shelf)
     for state in states.values():
         _check_children(state, states)
@@ -72,7 +74,7 @@ def _check_machines(world: "World", partition: int) -> None:
     for process in world.processes:
         owner = process.owners.get(partition)
         if owner is not None and owner.machine is not None and owner.machine.chain.epoch == book.claims[-1]:
-            world.audit.compare(owner.machine, expected)
+            world.audit.compare(owner.machine, expected, dict(book.limiters))
     for from_snapshot in (False, True):
         machine = PartitionMachine(
             partition=partition,
@@ -85,7 +87,7 @@ def _check_machines(world: "World", partition: int) -> None:
         begin = machine.chain.next_offset
         for record in world.topics.read_now(EVENTS, partition, from_offset=begin, records_max=1_000_000):
             machine.replay(record)
-        world.audit.compare(machine, expected)
+        world.audit.compare(machine, expected, dict(book.limiters))
 
 
 def _check_outcomes(world: "World", partition: int) -> None:

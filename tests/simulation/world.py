@@ -70,6 +70,7 @@ class World:
         self.rng = Random(seed)
         drawn = draw_faults(self.rng)
         self.faults = drawn if faults is None else faults
+        self.first_faults = self.faults
         self.mask = self.faults.mask()
         self.has_faults = True
         self.counts: Counter[str] = Counter()
@@ -78,7 +79,7 @@ class World:
         self.clock = Clockwork()
         self.topics = MemoryTopics(now_ms=lambda: self.clock.now_ms)
         self.topics.create([*engine_topics(partitions=self.faults.partitions), TopicSpec(name=TASKS, partitions=1)])
-        self.library = Library(self.rng)
+        self.library = Library(self.rng, limits=Random(f"limits of {seed}"))
         self.audit = Audit(self)
         self.workers = Workers(self)
         self.processes = [Process(self, number) for number in range(self.faults.processes)]
