@@ -36,6 +36,8 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.ResultIgnored: task.result_ignored,
         events.ChildTerminationRequested: task.child_termination_requested,
         events.StartRequested: task.start_requested,
+        events.ParentAttached: workflow.parent_attached,
+        events.ChildNamed: task.child_named,
     },
 )
 

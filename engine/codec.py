@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from immutables import Map
 
+from engine.commands import Parent
 from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
@@ -19,7 +20,7 @@ from engine.json_value import JsonObject
 from engine.model import Scope, Task, WorkflowState
 from engine.status import WorkflowStatus
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of the packed bytes. A state in another format is folded anew from the log."""
 
 
@@ -52,6 +53,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    attached: tuple[Parent, ...]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -29,6 +29,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.RetryWorkflow: reruns.retry_workflow,
         commands.RestartWorkflow: reruns.restart_workflow,
         commands.ReportChildEnd: children.report_child_end,
+        commands.ReportChildStart: children.report_child_start,
         commands.EvaluateWorkflow: timers.evaluate_workflow,
         commands.FireTimer: timers.fire_timer,
     },

@@ -262,7 +262,15 @@ def _end_child(draft: Draft, task: Task, why: str) -> None:
     """Ask the sub-workflow that an attempt waits for to end: nobody will wait for it any more."""
     child_id = task.progress.child_id
     if child_id is not None:
-        draft.emit(ChildTerminationRequested(at_ms=draft.now_ms, seq=task.spec.seq, child_id=child_id, reason=why))
+        draft.emit(
+            ChildTerminationRequested(
+                at_ms=draft.now_ms,
+                seq=task.spec.seq,
+                child_id=child_id,
+                reason=why,
+                is_keyed="idempotencyKey" in task.spec.input,
+            )
+        )
 
 
 def _workflow_output(draft: Draft) -> JsonObject:

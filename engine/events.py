@@ -253,12 +253,28 @@ class ResultIgnored(_Event, frozen=True, kw_only=True, tag="result_ignored"):
 
 
 class ChildTerminationRequested(_Event, frozen=True, kw_only=True, tag="child_termination_requested"):
-    """The sub-workflow of a task that has ended without it shall end too."""
+    """The sub-workflow of a task that has ended without it shall end too, if it is `is_keyed` only if it began it."""
 
     at_ms: int
     seq: TaskSeq
     child_id: WorkflowId
     reason: str
+    is_keyed: bool = False
+
+
+class ParentAttached(_Event, frozen=True, kw_only=True, tag="parent_attached"):
+    """A further SUB_WORKFLOW task waits for this workflow, which its idempotency key stands for."""
+
+    at_ms: int
+    parent: Parent
+
+
+class ChildNamed(_Event, frozen=True, kw_only=True, tag="child_named"):
+    """The sub-workflow that a task waits for is this one: another workflow had its idempotency key before."""
+
+    at_ms: int
+    seq: TaskSeq
+    child_id: WorkflowId
 
 
 class StartRequested(_Event, frozen=True, kw_only=True, tag="start_requested"):
@@ -290,4 +306,6 @@ Event: TypeAlias = (
     | ResultIgnored
     | ChildTerminationRequested
     | StartRequested
+    | ParentAttached
+    | ChildNamed
 )

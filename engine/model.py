@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 from immutables import Map
 
+from engine.commands import Parent
 from engine.events import TaskScheduled, WorkflowStarted
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
@@ -90,7 +91,8 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did. `loops`
     holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
-    oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
+    oldest first. `attached` are the tasks that wait for this workflow without having started it. `version` counts the
+    events. `failed_seq` is the attempt that brought the workflow down.
     """
 
     started: WorkflowStarted
@@ -117,6 +119,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
+    attached: tuple[Parent, ...] = ()
 
     @property
     def workflow_id(self) -> WorkflowId:

@@ -29,6 +29,7 @@ from engine.events import (
     ConditionAsked,
     Event,
     LeaseExtended,
+    ParentAttached,
     StartRequested,
     TaskEnded,
     TaskPostponed,
@@ -136,11 +137,18 @@ def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
     if state.started.parent is not None:
         effects.append(SendCommand(command=_child_end(state, state.started.parent)))
+    effects.extend(SendCommand(command=_child_end(state, parent)) for parent in state.attached)
     return tuple(effects)
 
 
+def _parent_attached(state: WorkflowState, event: ParentAttached) -> Effects:
+    return (SendCommand(command=_child_end(state, event.parent)),) if state.is_terminal else ()
+
+
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
-    return (SendCommand(command=TerminateWorkflow(workflow_id=event.child_id, reason=event.reason)),)
+    parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq) if event.is_keyed else None
+    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, parent=parent)
+    return (SendCommand(command=command),)
 
 
 def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
@@ -149,14 +157,16 @@ def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
         return ()
     started = state.started
     request = msgspec.convert(task.spec.input["startWorkflow"], StartWorkflow, strict=False)
+    is_keyed = bool(request.idempotency_key)
     command = replace(
         request,
-        workflow_id=event.workflow_id,
+        workflow_id=None if is_keyed else event.workflow_id,
         correlation_id=request.correlation_id or started.correlation_id or None,
         task_to_domain=request.task_to_domain or started.task_to_domain,
         parent=None,
+        starter=Parent(workflow_id=state.workflow_id, task_seq=event.seq) if is_keyed else None,
         request_id=None,
-        generated_id=True,
+        generated_id=not is_keyed,
     )
     return (SendCommand(command=command),)
 
@@ -166,8 +176,11 @@ def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> 
     request = task.spec.input
     started = state.started
     domains = request.get("subWorkflowTaskToDomain")
+    key = request.get("idempotencyKey")
     return StartWorkflow(
-        workflow_id=child_id,
+        workflow_id=child_id if key is None else None,
+        idempotency_key=key,
+        idempotency_strategy=request.get("idempotencyStrategy"),
         name=request.get("subWorkflowName") or "",
         version=request.get("subWorkflowVersion"),
         correlation_id=started.correlation_id or None,
@@ -175,7 +188,7 @@ def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> 
         task_to_domain=started.task_to_domain if domains is None else domains,
         workflow_def=request.get("subWorkflowDefinition"),
         priority=request.get("priority", 0),
-        generated_id=True,
+        generated_id=key is None,
         parent=Parent(
             workflow_id=state.workflow_id,
             task_seq=task.spec.seq,
@@ -243,5 +256,6 @@ _EFFECTS: Final = cast(
         TaskEnded: _task_ended,
         ChildTerminationRequested: _child_termination_requested,
         StartRequested: _start_requested,
+        ParentAttached: _parent_attached,
     },
 )

@@ -15,7 +15,7 @@ from engine.draft import Attempt, Draft
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
 from engine.expressions.references import Missing, resolve
 from engine.graph import Node
-from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id
+from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id, keyed_workflow_id
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
 from engine.place import OUTSIDE
@@ -91,7 +91,14 @@ def delay_of(node: Node, attempt: Attempt) -> int:
 def start_task(draft: Draft, seq: TaskSeq) -> None:
     """Let the engine itself begin an attempt. A sub-workflow gets its id here."""
     spec = draft.state.tasks[seq].spec
-    child_id = child_workflow_id(draft.state.workflow_id, seq) if spec.dispatch == TO_CHILD else None
+    child_id = None
+    if spec.dispatch == TO_CHILD:
+        key = spec.input.get("idempotencyKey")
+        child_id = (
+            child_workflow_id(draft.state.workflow_id, seq)
+            if key is None
+            else keyed_workflow_id(spec.input.get("subWorkflowName") or "", key)
+        )
     draft.emit(TaskStarted(at_ms=draft.now_ms, seq=seq, worker_id=ENGINE_WORKER, child_id=child_id))
 
 

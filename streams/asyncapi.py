@@ -21,7 +21,7 @@ from engine.status import TaskStatus, WorkflowStatus
 from streams.records import EventRecord
 from streams.topics import COMMANDS, DEAD_LETTER, EVENTS, OUTCOMES, TASKS_PREFIX
 
-INTERNAL_COMMANDS: Final = frozenset({"child_ended", "fire_timer"})
+INTERNAL_COMMANDS: Final = frozenset({"child_ended", "child_started", "fire_timer"})
 """Commands that Podium sends to itself. They are in the topic, but nobody else has a reason to send them."""
 
 _SCHEMAS: Final = "#/components/schemas/"

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from engine.appliers.loop import pass_outputs
 from engine.errors import InvariantViolated
 from engine.events import (
+    ChildNamed,
     ChildTerminationRequested,
     LeaseExtended,
     ResultIgnored,
@@ -175,6 +176,13 @@ def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowStat
     """Nothing changes but the count of events: what starts is a workflow of its own."""
     del event
     return replace(state, version=state.version + 1)
+
+
+def child_named(state: WorkflowState, event: ChildNamed) -> WorkflowState:
+    """The attempt waits for this sub-workflow, and always has."""
+    task = _open(state, event.seq)
+    progress = replace(task.progress, child_id=event.child_id, updated_at_ms=event.at_ms)
+    return _with(state, event.at_ms, replace(task, progress=progress))
 
 
 def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:

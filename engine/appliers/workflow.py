@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from engine.errors import InvariantViolated
 from engine.events import (
     Event,
+    ParentAttached,
     VariablesSet,
     WorkflowEnded,
     WorkflowPaused,
@@ -133,6 +134,13 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         last_seq=state.last_seq,
         version=state.version + 1,
         last_retried_at_ms=state.last_retried_at_ms,
+    )
+
+
+def parent_attached(state: WorkflowState, event: ParentAttached) -> WorkflowState:
+    """One more task is told of the end."""
+    return replace(
+        state, attached=(*state.attached, event.parent), updated_at_ms=event.at_ms, version=state.version + 1
     )
 
 

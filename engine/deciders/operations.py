@@ -10,6 +10,7 @@ from engine.draft import Draft
 from engine.ending import end_workflow, follow_held
 from engine.events import ConditionAsked, TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
+from engine.idempotency import is_same_task
 from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.status import TaskStatus, WorkflowStatus
@@ -62,6 +63,8 @@ def terminate_workflow(
     Rejects:
         WORKFLOW_ENDED: it is COMPLETED.
     """
+    if command.parent is not None and not is_same_task(command.parent, state.started.parent):
+        return Accepted(events=(), state=state)  # that task has only met it: it goes on for the one that started it
     if state.status is WorkflowStatus.COMPLETED:
         return _found(state, RejectionCode.WORKFLOW_ENDED, "terminate", "not COMPLETED")
     if state.status is WorkflowStatus.TERMINATED:

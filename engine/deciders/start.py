@@ -10,8 +10,9 @@ from engine.commands import StartWorkflow
 from engine.context import DecideContext
 from engine.definitions import WorkflowDef, WorkflowTimeoutPolicy, definition_hash
 from engine.draft import Draft
-from engine.events import WorkflowStarted
+from engine.events import ParentAttached, WorkflowStarted
 from engine.graph import Graphs, inline_definition, pins_of
+from engine.idempotency import is_same_task
 from engine.ids import WorkflowId
 from engine.inputs import with_template
 from engine.json_value import JsonObject
@@ -28,13 +29,15 @@ def start_workflow(
 ) -> Decision:
     """Start a workflow and walk to its first wait. A second start of the same id meets the first: nothing happens.
 
+    Only a further SUB_WORKFLOW task that comes to it by its idempotency key is told of its end, as the first is.
+
     Rejects:
         ARGUMENT_INVALID: no id, or a priority outside 0 … 99.
         DEFINITION_NOT_FOUND: the name (or version) is not registered.
         DEFINITION_INVALID: the definition that came with the request has violations.
     """
     if state is not None:
-        return Accepted(events=(), state=state)
+        return _met(state, command, context)
     if command.workflow_id is None:
         return _refused(RejectionCode.ARGUMENT_INVALID, "a start needs a workflowId by the time it is decided")
     priority = command.priority or 0
@@ -104,6 +107,15 @@ def _started(
         timeout_ms=workflow_timeout_ms(definition),
         generated_id=command.generated_id,
     )
+
+
+def _met(state: WorkflowState, command: StartWorkflow, context: DecideContext) -> Accepted:
+    parent = command.parent
+    known = (state.started.parent, *state.attached)
+    if not command.idempotency_key or parent is None or any(is_same_task(parent, one) for one in known):
+        return Accepted(events=(), state=state)
+    event = ParentAttached(at_ms=context.now_ms, parent=parent)
+    return Accepted(events=(event,), state=apply(state, event))
 
 
 def _refused(code: RejectionCode, reason: str) -> Rejected:

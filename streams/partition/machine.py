@@ -28,7 +28,8 @@ from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask,
 from engine.errors import InvariantViolated
 from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
-from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
+from engine.idempotency import notice_of_start
+from engine.ids import TaskSeq, WorkflowId, task_id
 from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
 from engine.outward import effects_of, standing_effects
@@ -37,6 +38,7 @@ from engine.status import WorkflowStatus
 from streams.errors import Fenced, SnapshotUnfit
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.intake import Unreadable, read_command
+from streams.partition.keys import refusal_of, settle_key
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
@@ -245,32 +247,32 @@ class PartitionMachine:
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
     ) -> Decided:
+        asked = workflow_id
+        keyed = None
+        if isinstance(command, StartWorkflow) and command.idempotency_key:
+            keyed = settle_key(command, asked, self.table, partition=self.partition, partitions=self._partitions)
+            command, workflow_id = keyed.command, keyed.workflow_id
         state = self.table.get(workflow_id)
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         try:
-            outcome = self._refusal(command, workflow_id, state) or decide(
-                state, command, self._context(now_ms), self._graphs
-            )
+            if keyed is not None and keyed.has_left:
+                return _decided(
+                    replace(record, commands=notice_of_start(keyed.command, asked, workflow_id)), None, source
+                )
+            rejected = refusal_of(command, workflow_id, state, self.table) if keyed is None else keyed.rejected
+            outcome = rejected or decide(state, command, self._context(now_ms), self._graphs)
             if isinstance(outcome, Rejected):
-                notice = notice_of_refusal(command, workflow_id, outcome)
+                notice = notice_of_refusal(command, asked, outcome)
                 return _decided(replace(record, rejection=outcome, commands=notice), state, source)
-            return _decided(replace(record, events=outcome.events), outcome.state, source)
+            told = () if keyed is None else notice_of_start(keyed.command, asked, workflow_id)
+            return _decided(replace(record, events=outcome.events, commands=told), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
-            notice = notice_of_refusal(command, workflow_id, refusal)
+            notice = notice_of_refusal(command, asked, refusal)
             return _decided(replace(record, parked=why, commands=notice), None, source)
-
-    def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
-        if not is_workflow_id(workflow_id):
-            reason = f"a workflow id should be 1 to 200 letters, digits or -_.:@+= and is {workflow_id!r}"
-            return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
-        if state is None and isinstance(command, StartWorkflow) and self.table.has_ended(workflow_id):
-            reason = f"workflow {workflow_id} has run and ended; a new start needs a new id"
-            return Rejected(code=RejectionCode.WORKFLOW_EXISTS, reason=reason)
-        return None
 
     def _fire_due(self, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
         """Fire what is due, earliest first and a bounded number; what is left stays due for the next turn."""

@@ -6,7 +6,7 @@ the invariant that an outbox holds nothing that could not be done twice without 
 
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, StartWorkflow
+from engine.commands import Command, ReportChildEnd, ReportChildStart, StartWorkflow
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState
@@ -66,13 +66,26 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 
 
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """Return the command that tells a parent of a child that cannot start: it must not wait for ever.
+    """Return the command that tells a task of a workflow that cannot start: it must not wait for ever.
 
-    A child that has run and ended has told its parent before: its start came a second time.
+    A child that has run and ended has told its parent before: its start came a second time. Not so where an idempotency
+    key is the reason: that workflow may be another's. `workflow_id` is the one that the task waits for.
     """
-    if not isinstance(command, StartWorkflow) or command.parent is None:
+    if not isinstance(command, StartWorkflow):
         return ()
-    if refusal.code is RejectionCode.WORKFLOW_EXISTS:
+    starter = command.starter
+    if starter is not None:
+        return (
+            ReportChildStart(
+                workflow_id=starter.workflow_id,
+                task_seq=starter.task_seq,
+                child_id=workflow_id,
+                refusal=refusal.reason,
+            ),
+        )
+    if command.parent is None:
+        return ()
+    if refusal.code is RejectionCode.WORKFLOW_EXISTS and not command.idempotency_key:
         return ()
     return (
         ReportChildEnd(

@@ -9,7 +9,17 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from engine.commands import ClaimTask, Command, FireTimer, ReportChildEnd, ReportTaskResult, StartWorkflow
+from engine.commands import (
+    ClaimTask,
+    Command,
+    FireTimer,
+    Parent,
+    ReportChildEnd,
+    ReportChildStart,
+    ReportTaskResult,
+    StartWorkflow,
+    workflow_of,
+)
 from engine.context import DecideContext
 from engine.decider import decide
 from engine.dispatch import TO_HTTP, TO_SCRIPT
@@ -117,6 +127,9 @@ class Driver:
             if isinstance(task, RunningTask) and task.progress.child_id in self._children():
                 scenario.end_child(task.spec.ref, output={"n": 2, "way": "x"})
                 return True
+            if isinstance(task, RunningTask) and task.spec.type == "START_WORKFLOW":
+                self._tell_start(task, WorkflowId("begun"))
+                return True
             if (
                 isinstance(task, RunningTask)
                 and task.spec.type in {"WAIT", "HUMAN", "YIELD"}
@@ -130,7 +143,16 @@ class Driver:
         return True
 
     def _children(self) -> set[WorkflowId | None]:
-        return {command.workflow_id for command in self.scenario.sent if isinstance(command, StartWorkflow)}
+        named = {task.progress.child_id for task in open_tasks(self.scenario.state)}
+        named |= {workflow_of(command) for command in self.scenario.sent if isinstance(command, StartWorkflow)}
+        return named - {None}
+
+    def _tell_start(self, task: OpenTask, child_id: WorkflowId, refusal: str = "") -> Decision:
+        return self.scenario.when(
+            ReportChildStart(
+                workflow_id=self.scenario.workflow_id, task_seq=task.spec.seq, child_id=child_id, refusal=refusal
+            )
+        )
 
     def _report(self, task: OpenTask, status: TaskStatus) -> Decision:
         output: JsonObject = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
@@ -153,6 +175,7 @@ class Driver:
             self.scenario.restart,
             self._restart_newest,
         ]
+        helpful += [self._name_child, self._meet]
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
         return [*helpful * 6, *operations, *illegal]
 
@@ -191,6 +214,17 @@ class Driver:
         if not waiting:
             return None
         return self.scenario.end_child(self._random.choice(waiting).spec.ref, self._random.choice(_ENDS), {"n": 1})
+
+    def _name_child(self) -> Decision | None:
+        keyed = [task for task in open_tasks(self.scenario.state) if "idempotencyKey" in str(task.spec.input)]
+        if not keyed:
+            return None
+        refusal = self._random.choice(["", "", "no"])
+        return self._tell_start(self._random.choice(keyed), WorkflowId(self._random.choice("xyz")), refusal)
+
+    def _meet(self) -> Decision:
+        parent = Parent(workflow_id=WorkflowId("other"), task_seq=TaskSeq(self._random.randint(1, 3)))
+        return self.scenario.start(idempotency_key="k", parent=parent)
 
     def _update(self) -> Decision:
         ref = self._random.choice([*self._refs, RefName("nothing")])

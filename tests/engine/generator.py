@@ -190,7 +190,8 @@ class _Generator:
         return task(self._ref(), "HTTP", **fields)
 
     def _sub_workflow(self) -> WorkflowTask:
-        parameters = SubWorkflowParams(name="child", priority=self._random.choice([None, 3]))
+        key = self._random.choice([None, None, "k", "${workflow.input.n}"])
+        parameters = SubWorkflowParams(name="child", priority=self._random.choice([None, 3]), idempotency_key=key)
         return task(self._ref(), "SUB_WORKFLOW", sub_workflow_param=parameters, **self._fields())
 
     def _wait(self) -> WorkflowTask:
@@ -215,7 +216,9 @@ class _Generator:
         """Return a task that the engine does at once."""
         random = self._random
         if random.random() < 0.1:
-            request = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
+            request: JsonObject = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
+            if random.random() < 0.5:
+                request["startWorkflow"]["idempotencyKey"] = "k"
             return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
         if kind == "TERMINATE":

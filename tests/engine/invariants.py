@@ -11,7 +11,16 @@ from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
-from engine.events import Event, ResultIgnored, TaskEnded, WorkflowEnded, WorkflowReopened, WorkflowRestarted
+from engine.events import (
+    ChildTerminationRequested,
+    Event,
+    ParentAttached,
+    ResultIgnored,
+    TaskEnded,
+    WorkflowEnded,
+    WorkflowReopened,
+    WorkflowRestarted,
+)
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
@@ -98,11 +107,21 @@ def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
     return [ref for ref in join.spec.join_on if not has_ended(ref)]
 
 
+_AFTER_THE_END = (
+    ResultIgnored,
+    WorkflowReopened,
+    WorkflowRestarted,
+    WorkflowEnded,
+    ParentAttached,
+    ChildTerminationRequested,
+)
+
+
 def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[str]:
     """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
     is_over = before is not None and before.is_terminal
     for event in events:
-        if is_over and not isinstance(event, ResultIgnored | WorkflowReopened | WorkflowRestarted | WorkflowEnded):
+        if is_over and not isinstance(event, _AFTER_THE_END):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
             is_over = False
