@@ -26,7 +26,7 @@ class WorkflowStarted(_Event, frozen=True, kw_only=True, tag="workflow_started")
 
     `graph_key` names all of them together. `definition` stands here only when it came with the start request and was
     never registered. `sub_workflow_versions` holds, for sub-workflows named without a version, the one that was the
-    newest.
+    newest. `masked_fields`: whoever shows the workflow to people hides the values of these.
     """
 
     at_ms: int
@@ -49,6 +49,7 @@ class WorkflowStarted(_Event, frozen=True, kw_only=True, tag="workflow_started")
     parent: Parent | None = None
     timeout_ms: int = 0
     generated_id: bool = False
+    masked_fields: tuple[str, ...] = ()
 
 
 class WorkflowPaused(_Event, frozen=True, kw_only=True, tag="workflow_paused"):
@@ -93,6 +94,7 @@ class WorkflowRestarted(_Event, frozen=True, kw_only=True, tag="workflow_restart
     definition: JsonObject | None = None
     variables: JsonObject = {}
     timeout_ms: int = 0
+    masked_fields: tuple[str, ...] = ()
 
 
 class VariablesSet(_Event, frozen=True, kw_only=True, tag="variables_set"):

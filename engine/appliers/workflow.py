@@ -127,6 +127,7 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         sub_workflow_versions=event.sub_workflow_versions,
         definition=event.definition,
         timeout_ms=event.timeout_ms,
+        masked_fields=event.masked_fields,
     )
     return replace(
         started(begun),

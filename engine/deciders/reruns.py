@@ -88,6 +88,7 @@ def restart_workflow(
         definition=embedded,
         variables=state.variables,
         timeout_ms=workflow_timeout_ms(definition),
+        masked_fields=definition.masked_fields,
     )
     draft = Draft(state, context, graphs.of(started))
     draft.emit(again)

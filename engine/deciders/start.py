@@ -106,6 +106,7 @@ def _started(
         parent=command.parent,
         timeout_ms=workflow_timeout_ms(definition),
         generated_id=command.generated_id,
+        masked_fields=definition.masked_fields,
     )
 
 
