@@ -4,12 +4,13 @@ Holds the context and the port through which definitions come in. Must not load:
 before it is asked for. Keeps the invariant that the same state, command and context give the same decision.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
+from engine.schemas import NoValidator, SchemaValidator
 
 
 class DefinitionSource(Protocol):
@@ -31,6 +32,10 @@ class DefinitionSource(Protocol):
         """Return the task definition with this content."""
         ...
 
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a registered schema, the newest version if None is asked for."""
+        ...
+
 
 class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that keep one workflow from harming the others."""
@@ -43,6 +48,9 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
     """All variables of one workflow, as JSON. Source: Conductor's SET_VARIABLE."""
 
 
+_NO_VALIDATOR: Final = NoValidator()
+
+
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     """What is known besides the state and the command.
 
@@ -53,3 +61,4 @@ class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     definitions: DefinitionSource
     limits: EngineLimits = EngineLimits()
     noise: float = 0.0
+    schemas: SchemaValidator = _NO_VALIDATOR

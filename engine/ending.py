@@ -21,6 +21,7 @@ from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject
 from engine.lookup import StateLookup
 from engine.model import EndedTask, OpenTask, Task, WorkflowState, open_tasks
+from engine.schemas import output_problem
 from engine.status import TASK_UNSUCCESSFUL, WORKFLOW_STATUS_OF_TASK, TaskStatus, WorkflowStatus
 
 UNREGISTERED_WORKER_RETRIES: Final = 3
@@ -38,13 +39,21 @@ def succeed(
     gather: bool = False,
     by_child: bool = False,
 ) -> None:
-    """End an attempt for good and let the walk go on behind it.
+    """End an attempt for good and let the walk go on behind it; or fail it for good, if its output violates its schema.
 
     `gather`: the output is what the refs of `join_on` have put out. `by_child`: its sub-workflow has ended before it.
     """
+    task = draft.task(seq)
+    definition = definition_of(draft, task, draft.node_of(task.spec))
+    if definition is not None and definition.enforce_schema:
+        problem = output_problem(draft.context, definition.output_schema, output)
+        if problem:
+            terminal = TaskStatus.FAILED_WITH_TERMINAL_ERROR
+            fail(draft, seq, terminal, problem, output=output, worker_id=worker_id, by_child=by_child)
+            return
     held = draft.state.status is WorkflowStatus.PAUSED
     if not by_child:
-        _leave_child(draft, draft.task(seq), reason)
+        _leave_child(draft, task, reason)
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
@@ -131,14 +140,24 @@ def time_out_workflow(draft: Draft, task: OpenTask, reason: str) -> None:
 
 
 def complete_workflow(draft: Draft) -> None:
-    """End a workflow in which nothing is open any more: COMPLETED, or FAILED if a permissive task had failed."""
+    """End a workflow in which nothing is open any more.
+
+    It is COMPLETED, or FAILED if a permissive task had failed or if its output violates its schema.
+    """
     if draft.graph.may_fail_late:
         failed = unsuccessful_tasks(draft.state)
         if failed:
             reason = "; ".join(f"{task.spec.ref}: {task.progress.reason or task.status}" for task in failed)
             end_workflow(draft, WorkflowStatus.FAILED, reason, failed_seq=failed[-1].spec.seq)
             return
-    end_workflow(draft, WorkflowStatus.COMPLETED, "")
+    definition = draft.graph.definition
+    if definition.output_schema is None or not definition.enforce_schema:
+        end_workflow(draft, WorkflowStatus.COMPLETED, "")
+        return
+    output = _workflow_output(draft)
+    problem = output_problem(draft.context, definition.output_schema, output)
+    status = WorkflowStatus.FAILED if problem else WorkflowStatus.COMPLETED
+    end_workflow(draft, status, problem, output=output)
 
 
 def end_workflow(

@@ -12,13 +12,17 @@ from typing import Final, TypedDict, Unpack
 from engine.definitions import TaskDef
 from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
+from engine.ending import fail
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
 from engine.expressions.references import Missing, resolve
 from engine.graph import Node
 from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id, keyed_workflow_id
+from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
 from engine.place import OUTSIDE
+from engine.schemas import input_problem
+from engine.status import TaskStatus
 
 ENGINE_WORKER: Final = "podium"
 """The worker id of what Podium itself does."""
@@ -81,6 +85,21 @@ def schedule_task(
         )
     )
     return seq
+
+
+def refuse_input(draft: Draft, node: Node, attempt: Attempt, definition: TaskDef) -> bool:
+    """Fail an attempt for good, before anybody sees it, if its input violates the schema that its definition enforces.
+
+    Tell whether that was so.
+    """
+    if definition.input_schema is None:
+        return False
+    given = task_input(draft, node.task, definition)
+    problem = input_problem(draft.context, definition.input_schema, given)
+    if problem:
+        seq = schedule_task(draft, node, attempt, task_input=given)
+        fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
+    return bool(problem)
 
 
 def delay_of(node: Node, attempt: Attempt) -> int:

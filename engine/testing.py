@@ -33,7 +33,7 @@ from engine.commands import (
 from engine.context import DecideContext, EngineLimits
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
@@ -43,6 +43,7 @@ from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
 from engine.rejections import Accepted, Decision, Rejected
+from engine.schemas import NoValidator, SchemaValidator
 from engine.shelf import Shelf
 from engine.status import TASK_TRANSITIONS, WORKFLOW_TRANSITIONS, TaskStatus, WorkflowStatus
 
@@ -63,11 +64,12 @@ class Scenario:
     def __init__(
         self,
         definition: WorkflowDef,
-        *others: WorkflowDef | TaskDef,
+        *others: WorkflowDef | TaskDef | SchemaDef,
         workflow_id: str = "wf",
         now_ms: int = 1_000_000,
         noise: float = 0.0,
         limits: EngineLimits = EngineLimits(),
+        schemas: SchemaValidator | None = None,
     ) -> None:
         """Register the definitions; the first is the one that `start` runs."""
         self.shelf = Shelf()
@@ -84,6 +86,7 @@ class Scenario:
         self._state: WorkflowState | None = None
         self._graphs = Graphs(self.shelf)
         self._limits = limits
+        self._schemas = NoValidator() if schemas is None else schemas
 
     # ---- what is there
 
@@ -131,7 +134,13 @@ class Scenario:
 
     def when(self, command: Command) -> Decision:
         """Decide about a command and take its events."""
-        context = DecideContext(now_ms=self.now_ms, definitions=self.shelf, limits=self._limits, noise=self.noise)
+        context = DecideContext(
+            now_ms=self.now_ms,
+            definitions=self.shelf,
+            limits=self._limits,
+            noise=self.noise,
+            schemas=self._schemas,
+        )
         before = self._state
         decision = decide(before, command, context, self._graphs)
         self.effects = []

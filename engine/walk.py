@@ -16,6 +16,7 @@ from engine.draft import FIRST_ATTEMPT, Draft, Visit
 from engine.ending import complete_workflow, end_workflow
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, Task, WorkflowState
+from engine.scheduling import refuse_input
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
 from engine.tasks import do_while, join
 from engine.tasks.registry import behaviour_of
@@ -116,6 +117,9 @@ def _enter(draft: Draft, visit: Visit) -> None:
             f"also in one decision; task {node.at} cannot be scheduled. Split it into sub-workflows."
         )
         end_workflow(draft, WorkflowStatus.FAILED, reason)
+        return
+    definition = node.task_definition
+    if definition is not None and definition.enforce_schema and refuse_input(draft, node, visit.attempt, definition):
         return
     behaviour_of(node.task.type).schedule(draft, node, visit.attempt)
 

@@ -38,6 +38,7 @@ from streams.ports import LogRecord
 from streams.registry import Registry
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
+from streams.schemas import JsonSchemas
 from streams.script_tasks import BuiltInScripts
 from streams.scripts.pool import ScriptPool
 from streams.service import Definitions, History, TaskPolls, Workflows
@@ -78,6 +79,7 @@ class RunningNode:
         self._history = history
         self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self._noise = random.random
+        self._schemas = JsonSchemas()
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
         self._registry = Registry(backend.log)
@@ -242,6 +244,7 @@ class RunningNode:
             definitions=self._registry,
             noise=self._noise,
             durable_queues=self._backend.durable_queues,
+            schemas=self._schemas,
         )
         return PartitionProcessor(
             log=self._backend.log,

@@ -6,13 +6,14 @@ method and path stands in it twice.
 
 from typing import Final
 
-from api.routes import access, health, metadata, search, tasks, workflow, workflow_bulk, workflow_execute
+from api.routes import access, health, metadata, schemas, search, tasks, workflow, workflow_bulk, workflow_execute
 from api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *health.routes(),
     *access.routes(),
     *metadata.routes(),
+    *schemas.routes(),
     *workflow_bulk.routes(),
     *search.routes(),
     *workflow_execute.routes(),

@@ -16,7 +16,8 @@ import orjson
 from pydantic import Field
 
 from api.errors import RequestInvalid
-from api.wire.definitions import Domains, Int, workflow_def_from
+from api.wire.definitions import Domains, workflow_def_from
+from api.wire.integers import Int
 from api.wire.strict_json import JsonInvalid, parse
 from api.wire.violations import Wire, validated
 from engine.commands import SkipTask, StartWorkflow

@@ -18,6 +18,7 @@ from engine.inputs import with_template
 from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
+from engine.schemas import input_problem
 from engine.validation import validate_workflow
 from engine.walk import settle
 
@@ -35,6 +36,7 @@ def start_workflow(
         ARGUMENT_INVALID: no id, or a priority outside 0 … 99.
         DEFINITION_NOT_FOUND: the name (or version) is not registered.
         DEFINITION_INVALID: the definition that came with the request has violations.
+        INPUT_INVALID: the input violates the schema that the definition enforces.
     """
     if state is not None:
         return _met(state, command, context)
@@ -84,6 +86,10 @@ def _started(
                 f"No such workflow found by name: {command.name}, {wanted}",
             )
         content, definition = found
+    given = with_template(command.input or {}, definition.input_template)
+    problem = input_problem(context, definition.input_schema, given) if definition.enforce_schema else ""
+    if problem:
+        return _refused(RejectionCode.INPUT_INVALID, f"{definition.name}, version {definition.version}: {problem}")
     pins = pins_of(definition, content, context.definitions)
     return WorkflowStarted(
         at_ms=context.now_ms,
@@ -95,7 +101,7 @@ def _started(
         graph_key=pins.graph_key,
         sub_workflow_versions=pins.sub_workflow_versions,
         definition=embedded,
-        input=with_template(command.input or {}, definition.input_template),
+        input=given,
         variables=definition.variables,
         correlation_id=command.correlation_id or "",
         priority=priority,

@@ -15,7 +15,7 @@ from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.model import OpenTask
 from engine.retry import DELAY_SECONDS_MAX
-from engine.scheduling import delay_of, domain_of, queue_key_of, schedule_task
+from engine.scheduling import delay_of, domain_of, queue_key_of, refuse_input, schedule_task
 from engine.status import TaskStatus
 
 
@@ -35,6 +35,10 @@ def schedule_worker_task(
     dynamic_definition_hash: DefinitionHash | None = None,
 ) -> None:
     """Put an attempt into the queue of `name`."""
+    # What a DYNAMIC task turns out to be is known only here.
+    is_late = dynamic_definition_hash is not None and definition is not None and definition.enforce_schema
+    if is_late and definition is not None and refuse_input(draft, node, attempt, definition):
+        return
     given = task_input(draft, node.task, definition)
     schedule_task(
         draft,

@@ -34,6 +34,7 @@ from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
 from engine.outward import effects_of, standing_effects
 from engine.rejections import Rejected, RejectionCode
+from engine.schemas import NoValidator, SchemaValidator
 from engine.status import WorkflowStatus
 from streams.errors import Fenced, SnapshotUnfit
 from streams.partition.chain import Chain, ChainPosition
@@ -41,9 +42,9 @@ from streams.partition.intake import Unreadable, read_command
 from streams.partition.keys import refusal_of, settle_key
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
-from streams.partition.turn import Decided, Outbox, Turn, answer_of, notice_of_refusal
+from streams.partition.turn import Decided, Outbox, Turn, answer_of, decided_as, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
-from streams.records import DEPTH_MAX, NO_OFFSET, DecisionRecord, OwnerClaimed, encode, nests_too_deep, parts_of
+from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, parts_of
 from streams.topics import partition_of
 
 TIMERS_PER_TURN_MAX: Final = 1_000
@@ -61,6 +62,7 @@ class PartitionMachine:
         noise: Callable[[], float],
         limits: EngineLimits = EngineLimits(),
         durable_queues: bool = True,
+        schemas: SchemaValidator | None = None,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
         self.partition = partition
@@ -69,6 +71,7 @@ class PartitionMachine:
         self._graphs = Graphs(definitions)
         self._limits = limits
         self._noise = noise
+        self._schemas = NoValidator() if schemas is None else schemas
         self._durable_queues = durable_queues
         self.begin_anew()
 
@@ -236,12 +239,12 @@ class PartitionMachine:
         command = read_command(source, partition=self.partition, partitions=self._partitions)
         if isinstance(command, Unreadable):
             record = self._record(WorkflowId(""), "unreadable", now_ms, source)
-            return _decided(replace(record, parked=command.reason), None, source)
+            return decided_as(replace(record, parked=command.reason), None, source)
         workflow_id = workflow_of(command) or WorkflowId("")
         home = partition_of(workflow_id.encode(), self._partitions)
         if home != self.partition:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
-            return _decided(replace(record, forwarded=home), None, source)
+            return decided_as(replace(record, forwarded=home), None, source)
         return self._decide_command(command, workflow_id, source, now_ms)
 
     def _decide_command(
@@ -256,23 +259,23 @@ class PartitionMachine:
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         try:
             if keyed is not None and keyed.has_left:
-                return _decided(
+                return decided_as(
                     replace(record, commands=notice_of_start(keyed.command, asked, workflow_id)), None, source
                 )
             rejected = refusal_of(command, workflow_id, state, self.table) if keyed is None else keyed.rejected
             outcome = rejected or decide(state, command, self._context(now_ms), self._graphs)
             if isinstance(outcome, Rejected):
                 notice = notice_of_refusal(command, asked, outcome)
-                return _decided(replace(record, rejection=outcome, commands=notice), state, source)
+                return decided_as(replace(record, rejection=outcome, commands=notice), state, source)
             told = () if keyed is None else notice_of_start(keyed.command, asked, workflow_id)
-            return _decided(replace(record, events=outcome.events, commands=told), outcome.state, source)
+            return decided_as(replace(record, events=outcome.events, commands=told), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
             notice = notice_of_refusal(command, asked, refusal)
-            return _decided(replace(record, parked=why, commands=notice), None, source)
+            return decided_as(replace(record, parked=why, commands=notice), None, source)
 
     def _fire_due(self, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
         """Fire what is due, earliest first and a bounded number; what is left stays due for the next turn."""
@@ -304,7 +307,13 @@ class PartitionMachine:
                 self.timers.arm(workflow_id, seq, again_at_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
-        return DecideContext(now_ms=now_ms, definitions=self._definitions, limits=self._limits, noise=self._noise())
+        return DecideContext(
+            now_ms=now_ms,
+            definitions=self._definitions,
+            limits=self._limits,
+            noise=self._noise(),
+            schemas=self._schemas,
+        )
 
     def _record(
         self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
@@ -385,15 +394,3 @@ class PartitionMachine:
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:
             self._undone.popleft()
-
-
-def _decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
-    """Return a decision with its JSON.
-
-    Raises:
-        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
-    """
-    value = encode(record)
-    if nests_too_deep(value):
-        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
-    return Decided(record=record, value=value, state=state, source=source)

@@ -14,7 +14,7 @@ from engine.rejections import Rejected, RejectionCode
 from engine.status import WorkflowStatus
 from streams.partition.chain import ChainPosition
 from streams.ports import LogRecord, NewRecord
-from streams.records import DecisionRecord
+from streams.records import DEPTH_MAX, DecisionRecord, encode, nests_too_deep
 from streams.service import Answer
 
 
@@ -51,6 +51,18 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     records: list[NewRecord]
     decided: list[Decided]
     position: ChainPosition
+
+
+def decided_as(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+    """Return a decision with its JSON.
+
+    Raises:
+        ValueError: it could perhaps be written, but not be read again by whoever stands deeper in its calls.
+    """
+    value = encode(record)
+    if nests_too_deep(value):
+        raise ValueError(f"its record would nest deeper than {DEPTH_MAX} objects and lists")
+    return Decided(record=record, value=value, state=state, source=source)
 
 
 def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
