@@ -10,6 +10,7 @@ import msgspec
 
 from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
+from engine.json_value import JsonObject
 from engine.schemas import NoValidator, SchemaValidator
 
 
@@ -37,6 +38,23 @@ class DefinitionSource(Protocol):
         ...
 
 
+class OutputCache(Protocol):
+    """Outputs of tasks, kept for a while; see `engine.caching`."""
+
+    def find(self, task_name: str, key: str, now_ms: int) -> JsonObject | None:
+        """Return the output that is kept under this name and key at this instant, if there is one."""
+        ...
+
+
+class NoCache:
+    """A cache that keeps nothing."""
+
+    def find(self, task_name: str, key: str, now_ms: int) -> JsonObject | None:
+        """Find nothing."""
+        del task_name, key, now_ms
+        return None
+
+
 class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that keep one workflow from harming the others."""
 
@@ -49,6 +67,7 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NO_VALIDATOR: Final = NoValidator()
+_NO_CACHE: Final = NoCache()
 
 
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,3 +81,4 @@ class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     limits: EngineLimits = EngineLimits()
     noise: float = 0.0
     schemas: SchemaValidator = _NO_VALIDATOR
+    cache: OutputCache = _NO_CACHE

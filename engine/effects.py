@@ -10,6 +10,7 @@ import msgspec
 
 from engine.commands import Command
 from engine.ids import TaskSeq
+from engine.json_value import JsonObject
 
 WORKFLOW_TIMER: Final = TaskSeq(0)
 """Stands for the workflow itself where an attempt's number names a timer: attempts count from 1."""
@@ -46,8 +47,17 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
     command: Command
 
 
+class KeepOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep the output of a task that succeeded for others of the same name and key, until `until_ms`."""
+
+    task_name: str
+    key: str
+    output: JsonObject
+    until_ms: int
+
+
 class AnnounceOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Publish how the workflow ended."""
 
 
-Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | AnnounceOutcome
+Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | KeepOutput | AnnounceOutcome

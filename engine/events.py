@@ -120,6 +120,7 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     FORK or DO_WHILE around it ("" for none); `opens_scope` says that it is one itself, and `repeats` that its inside
     runs in passes. `due_at_ms` > `at_ms` means that it may begin only then. `dispatch` names who does it, in the words
     of `engine.dispatch`. A task that stands in no definition is branch number `branch` of the dynamic fork `forked_by`.
+    The output is kept for `cache_ms`, unless that is 0, for other tasks of the same name whose key is `cache_key`.
     """
 
     at_ms: int
@@ -147,6 +148,8 @@ class TaskScheduled(_Event, frozen=True, kw_only=True, tag="task_scheduled"):
     repeats: bool = False
     forked_by: TaskSeq = TaskSeq(0)
     branch: int = 0
+    cache_key: str = ""
+    cache_ms: int = 0
 
 
 class TaskReleased(_Event, frozen=True, kw_only=True, tag="task_released"):

@@ -21,6 +21,7 @@ from engine.effects import (
     DisarmTimer,
     DispatchTask,
     Effect,
+    KeepOutput,
     RetractTask,
     SendCommand,
 )
@@ -44,6 +45,7 @@ from engine.events import (
 )
 from engine.ids import WorkflowId
 from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
+from engine.status import TaskStatus
 
 Effects: TypeAlias = tuple[Effect, ...]
 
@@ -109,7 +111,13 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     if task is None:  # the same decision has forgotten the pass that the task was in
         return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
     spec = task.spec
-    timer = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    timer: Effects = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    if spec.cache_ms and event.status is TaskStatus.COMPLETED:
+        until_ms = event.at_ms + spec.cache_ms
+        timer = (
+            *timer,
+            KeepOutput(task_name=spec.name, key=spec.cache_key, output=task.progress.output, until_ms=until_ms),
+        )
     return (*timer, RetractTask(seq=event.seq)) if spec.dispatch in _DISPATCHED else timer
 
 

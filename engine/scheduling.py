@@ -45,6 +45,8 @@ class Particulars(TypedDict, total=False):
     iteration: int
     forked_by: TaskSeq
     branch: int
+    cache_key: str
+    cache_ms: int
 
 
 def schedule_task(
@@ -61,6 +63,8 @@ def schedule_task(
     """Schedule an attempt and return its number. With a delay it begins only when that is over."""
     seq = draft.next_seq()
     place = node.place
+    if attempt.cache_ms:
+        particulars["cache_key"], particulars["cache_ms"] = attempt.cache_key, attempt.cache_ms
     if place is not OUTSIDE:
         particulars["iteration"] = place.iteration
         particulars["forked_by"] = place.forked_by

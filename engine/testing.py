@@ -30,7 +30,7 @@ from engine.commands import (
     TerminateWorkflow,
     UpdateTaskByRef,
 )
-from engine.context import DecideContext, EngineLimits
+from engine.context import DecideContext, EngineLimits, NoCache, OutputCache
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import SchemaDef, TaskDef, WorkflowDef
@@ -70,6 +70,7 @@ class Scenario:
         noise: float = 0.0,
         limits: EngineLimits = EngineLimits(),
         schemas: SchemaValidator | None = None,
+        cache: OutputCache | None = None,
     ) -> None:
         """Register the definitions; the first is the one that `start` runs."""
         self.shelf = Shelf()
@@ -87,6 +88,7 @@ class Scenario:
         self._graphs = Graphs(self.shelf)
         self._limits = limits
         self._schemas = NoValidator() if schemas is None else schemas
+        self._cache = NoCache() if cache is None else cache
 
     # ---- what is there
 
@@ -140,6 +142,7 @@ class Scenario:
             limits=self._limits,
             noise=self.noise,
             schemas=self._schemas,
+            cache=self._cache,
         )
         before = self._state
         decision = decide(before, command, context, self._graphs)

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from engine.caching import find_output
 from engine.draft import FIRST_ATTEMPT, Draft, Visit
-from engine.ending import complete_workflow, end_workflow
+from engine.ending import complete_workflow, end_workflow, succeed
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, Task, WorkflowState
-from engine.scheduling import refuse_input
+from engine.scheduling import refuse_input, schedule_task
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
 from engine.tasks import do_while, join
 from engine.tasks.registry import behaviour_of
@@ -121,7 +122,13 @@ def _enter(draft: Draft, visit: Visit) -> None:
     definition = node.task_definition
     if definition is not None and definition.enforce_schema and refuse_input(draft, node, visit.attempt, definition):
         return
-    behaviour_of(node.task.type).schedule(draft, node, visit.attempt)
+    attempt = visit.attempt
+    if node.task.cache_config is not None:
+        attempt, given, found = find_output(draft, node, attempt)
+        if found is not None:
+            succeed(draft, schedule_task(draft, node, attempt, task_input=given), found)
+            return
+    behaviour_of(node.task.type).schedule(draft, node, attempt)
 
 
 def _leave(draft: Draft, seq: TaskSeq) -> None:

@@ -29,6 +29,7 @@ from streams.dispatch.claims import Claims
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
+from streams.kept_outputs import KeptOutputs
 from streams.node_history import NodeHistory, open_history
 from streams.outward import NodeOutward
 from streams.ownership import OwnedPartitions
@@ -80,6 +81,7 @@ class RunningNode:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self._noise = random.random
         self._schemas = JsonSchemas()
+        self._outputs = KeptOutputs()
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
         self._registry = Registry(backend.log)
@@ -245,6 +247,7 @@ class RunningNode:
             noise=self._noise,
             durable_queues=self._backend.durable_queues,
             schemas=self._schemas,
+            outputs=self._outputs,
         )
         return PartitionProcessor(
             log=self._backend.log,

@@ -24,12 +24,12 @@ from engine.context import DecideContext, DefinitionSource, EngineLimits
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
-from engine.effects import AnnounceOutcome, ArmTimer, DisarmTimer, DispatchTask, Effect, RetractTask, SendCommand
+from engine.effects import DispatchTask
 from engine.errors import InvariantViolated
 from engine.events import WorkflowStarted
 from engine.graph import Graph, Graphs
 from engine.idempotency import notice_of_start
-from engine.ids import TaskSeq, WorkflowId, task_id
+from engine.ids import TaskSeq, WorkflowId
 from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
 from engine.outward import effects_of, standing_effects
@@ -37,9 +37,11 @@ from engine.rejections import Rejected, RejectionCode
 from engine.schemas import NoValidator, SchemaValidator
 from engine.status import WorkflowStatus
 from streams.errors import Fenced, SnapshotUnfit
+from streams.kept_outputs import KeptOutputs
 from streams.partition.chain import Chain, ChainPosition
 from streams.partition.intake import Unreadable, read_command
 from streams.partition.keys import refusal_of, settle_key
+from streams.partition.performing import perform
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, decided_as, notice_of_refusal
@@ -63,6 +65,7 @@ class PartitionMachine:
         limits: EngineLimits = EngineLimits(),
         durable_queues: bool = True,
         schemas: SchemaValidator | None = None,
+        outputs: KeptOutputs | None = None,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
         self.partition = partition
@@ -72,6 +75,7 @@ class PartitionMachine:
         self._limits = limits
         self._noise = noise
         self._schemas = NoValidator() if schemas is None else schemas
+        self._outputs = KeptOutputs() if outputs is None else outputs
         self._durable_queues = durable_queues
         self.begin_anew()
 
@@ -313,6 +317,7 @@ class PartitionMachine:
             limits=self._limits,
             noise=self._noise(),
             schemas=self._schemas,
+            cache=self._outputs,
         )
 
     def _record(
@@ -348,30 +353,13 @@ class PartitionMachine:
             return
         for event in record.events:
             for effect in effects_of(event, state):
-                self._perform(outbox, state, effect)
+                perform(effect, state, outbox=outbox, timers=self.timers, outputs=self._outputs)
 
     def _stand(self, outbox: Outbox, state: WorkflowState) -> None:
         for effect in standing_effects(state):
             is_queued = isinstance(effect, DispatchTask) and state.tasks[effect.seq].spec.dispatch == "worker"
             if not (is_queued and self._durable_queues):
-                self._perform(outbox, state, effect)
-
-    def _perform(self, outbox: Outbox, state: WorkflowState, effect: Effect) -> None:
-        match effect:
-            case ArmTimer():
-                self.timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
-            case DisarmTimer():
-                self.timers.disarm(state.workflow_id, effect.seq)
-            case DispatchTask():
-                task = state.tasks[effect.seq]
-                if not isinstance(task, EndedTask):
-                    outbox.dispatches.append((state, task))
-            case RetractTask():
-                outbox.retracts.append(task_id(state.workflow_id, effect.seq))
-            case SendCommand():
-                outbox.commands.append(effect.command)
-            case AnnounceOutcome():
-                outbox.outcomes.append(state)
+                perform(effect, state, outbox=outbox, timers=self.timers, outputs=self._outputs)
 
     # ---- replay
 

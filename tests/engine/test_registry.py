@@ -19,8 +19,8 @@ ENGINE = Path(decider.__file__).parent
 
 # Conductor's verbs, and what the shell does; a command or an effect begins with one.
 IMPERATIVES = {
-    "Announce", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Pause", "Report", "Restart", "Resume",
-    "Retract", "Retry", "Send", "Skip", "Start", "Terminate", "Update",
+    "Announce", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Keep", "Pause", "Report", "Restart",
+    "Resume", "Retract", "Retry", "Send", "Skip", "Start", "Terminate", "Update",
 }  # fmt: skip
 
 

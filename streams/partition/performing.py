@@ -1,0 +1,42 @@
+"""What each effect becomes in the shell: a timer, a kept output, or an entry of the outbox.
+
+Holds the one match over effects. Must not send anything. Keeps the invariant that an effect is performed only when the
+decision behind it is in the log: its callers see to that.
+"""
+
+from engine.effects import (
+    AnnounceOutcome,
+    ArmTimer,
+    DisarmTimer,
+    DispatchTask,
+    Effect,
+    KeepOutput,
+    RetractTask,
+    SendCommand,
+)
+from engine.ids import task_id
+from engine.model import EndedTask, WorkflowState
+from streams.kept_outputs import KeptOutputs
+from streams.partition.timers import Timers
+from streams.partition.turn import Outbox
+
+
+def perform(effect: Effect, state: WorkflowState, *, outbox: Outbox, timers: Timers, outputs: KeptOutputs) -> None:
+    """Take an effect of a workflow in its place."""
+    match effect:
+        case ArmTimer():
+            timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
+        case DisarmTimer():
+            timers.disarm(state.workflow_id, effect.seq)
+        case DispatchTask():
+            task = state.tasks[effect.seq]
+            if not isinstance(task, EndedTask):
+                outbox.dispatches.append((state, task))
+        case RetractTask():
+            outbox.retracts.append(task_id(state.workflow_id, effect.seq))
+        case SendCommand():
+            outbox.commands.append(effect.command)
+        case KeepOutput():
+            outputs.keep(effect)
+        case AnnounceOutcome():
+            outbox.outcomes.append(state)
