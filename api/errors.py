@@ -48,6 +48,7 @@ STATUS_OF_REJECTION: Final[dict[RejectionCode, int]] = {
     RejectionCode.WORKFLOW_EXISTS: 409,
     RejectionCode.NOTHING_TO_RETRY: 409,
     RejectionCode.TASK_ALREADY_SCHEDULED: 409,
+    RejectionCode.MESSAGES_FULL: 429,
 }
 
 STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {
@@ -62,6 +63,7 @@ STATUS_OF_STREAMS_ERROR: Final[dict[str, int]] = {
     "OWNERSHIP_LOST": 503,
     "POLLED_ELSEWHERE": 503,
     "SCRIPTS_UNAVAILABLE": 503,
+    "TOO_MANY_REHEARSALS": 503,
 }
 """By the error's code; what is not here is a defect or a broken installation, hence 500."""
 

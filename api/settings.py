@@ -10,8 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engine.sinks import full_name
+
+
+def _sink(text: str) -> str:
+    return text and full_name(text, workflow="server", owner="status", webhooks=True) and text
 
 
 class LogLevel(StrEnum):
@@ -73,6 +79,50 @@ class ServeSettings(BaseSettings):
     allowed_hosts: Annotated[
         tuple[str, ...], Field(description="Host names that HTTP tasks may call although their addresses are private.")
     ] = ()
+    secrets_dir: Annotated[
+        DirectoryPath | None,
+        Field(description="Directory with one file per secret, for ${workflow.secrets.NAME}; none: no such files."),
+    ] = None
+    secret_env_prefix: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="What the environment variables that hold secrets begin with; none: there are none.",
+        ),
+    ] = None
+    env_names: Annotated[
+        tuple[str, ...], Field(description="Environment variables that workflows may name: ${workflow.env.NAME}.")
+    ] = ()
+    event_kafka: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
+            description="Kafka brokers that workflows publish to, HOST:PORT[,…]; none: those of --kafka.",
+        ),
+    ] = None
+    publish_servers: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Other Kafka brokers, HOST:PORT[,…] each, that a KAFKA_PUBLISH may name as bootStrapServers."
+        ),
+    ] = ()
+    workflow_status_sink: Annotated[
+        str,
+        AfterValidator(_sink),
+        Field(
+            description="Where changes of workflows' status are told if their definition enables it but names no sink."
+        ),
+    ] = ""
+    task_status_sink: Annotated[
+        str,
+        AfterValidator(_sink),
+        Field(description="Where changes of tasks' status are told; none: nowhere."),
+    ] = ""
+    publish_patience_seconds: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="Seconds for which a listener's sink is tried before a message is parked."),
+    ] = 60.0
     url: Annotated[
         str | None,
         Field(pattern=r"^https?://\S+$", description="Where other processes reach this one; none: http://HOST:PORT."),

@@ -18,12 +18,13 @@ import typer
 
 from benchmarks.budgets import verdicts
 from benchmarks.cold import run_cold_start, run_kill
-from benchmarks.ladder import SIZES, Shape, run_ladder
+from benchmarks.ladder import Shape, run_ladder
 from benchmarks.load.run import Load, Workers, run_load
 from benchmarks.load.starts import run_kafka_starts, run_rest_starts
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.micro.client_cost import run_client_cost
 from benchmarks.micro.engine_cost import run_decide, run_fold
+from benchmarks.micro.inline_cost import run_real_inline, run_simple_inline
 from benchmarks.micro.recovery import run_recovery
 from benchmarks.results import BenchmarkFailed, Report, Result, report_json, report_of
 from benchmarks.screen import errors, markdown, progress, show_results, show_verdicts
@@ -136,7 +137,7 @@ def ladder(
     *,
     log: LogOption = Log.EMBEDDED,
     shape: Annotated[Shape, typer.Option(help="How the tasks of a workflow lie.")] = Shape.SEQUENCE,
-    sizes: Annotated[str, typer.Option(help="Numbers of tasks, with commas.")] = ",".join(map(str, SIZES)),
+    sizes: Annotated[str, typer.Option(help="Numbers of tasks, with commas; the usual ones if none.")] = "",
     profile: Annotated[Path | None, typer.Option(help="As for load.")] = None,
     out: OutOption = None,
 ) -> None:
@@ -144,7 +145,7 @@ def ladder(
 
     def run() -> list[Result]:
         with Stage(log, profile_to=profile) as stage:
-            return [run_ladder(stage, shape, [int(size) for size in sizes.split(",")])]
+            return [run_ladder(stage, shape, [int(size) for size in sizes.split(",") if size])]
 
     _tell(run, out)
 
@@ -205,8 +206,8 @@ def searchable(
 
 @app.command()
 def micro(*, out: OutOption = None) -> None:
-    """Measure deciding, folding, and what the harness's own client costs."""
-    _tell(lambda: [run_decide(), run_fold(), run_client_cost()], out)
+    """Measure deciding, folding, INLINE tasks, and what the harness's own client costs."""
+    _tell(lambda: [run_decide(), run_fold(), run_simple_inline(), run_real_inline(), run_client_cost()], out)
 
 
 @app.command()

@@ -45,6 +45,65 @@ def fork(size: int) -> dict[str, object]:
     return _workflow(f"bench_fork_{size}", tasks)
 
 
+def dynamic_fork(size: int) -> dict[str, object]:
+    """Return a workflow whose input of a fork asks for `size` tasks side by side, and a join."""
+    given = {"forkTaskName": LADDER_TASK, "forkTaskInputs": [_NUMBER] * size}
+    tasks: list[dict[str, object]] = [
+        {"name": "fork", "taskReferenceName": "fork_ref", "type": "FORK_JOIN_DYNAMIC", "inputParameters": given},
+        {"name": "join", "taskReferenceName": "join_ref", "type": "JOIN"},
+    ]
+    return _workflow(f"bench_dynamic_{size}", tasks)
+
+
+def loop(size: int) -> dict[str, object]:
+    """Return a workflow that gives the same task to a worker `size` times, one after the other."""
+    repeated: dict[str, object] = {
+        "name": "loop",
+        "taskReferenceName": "loop_ref",
+        "type": "DO_WHILE",
+        "loopCondition": f"$.loop_ref.iteration < {size}",
+        "loopOver": [_simple(LADDER_TASK, "rung")],
+    }
+    return _workflow(f"bench_loop_{size}", [repeated])
+
+
+def deep(size: int) -> dict[str, object]:
+    """Return a workflow with `size` sub-workflows in one another, of `deeper`, and a task for a worker behind them."""
+    return _workflow(f"bench_deep_{size}", [_sub_workflow(size), _simple(LADDER_TASK, "after_ref")])
+
+
+def deeper() -> dict[str, object]:
+    """Return the workflow that has itself as its sub-workflow, as often as its input says."""
+    less: dict[str, object] = {
+        "name": "less",
+        "taskReferenceName": "less_ref",
+        "type": "INLINE",
+        "inputParameters": {"depth": "${workflow.input.depth}", "expression": "$.depth - 1"},
+    }
+    choice: dict[str, object] = {
+        "name": "choice",
+        "taskReferenceName": "choice_ref",
+        "type": "SWITCH",
+        "evaluatorType": "javascript",
+        "expression": "$.depth > 0",
+        "inputParameters": {"depth": "${less_ref.output.result}"},
+        "decisionCases": {"true": [_sub_workflow("${less_ref.output.result}")]},
+    }
+    return _workflow("bench_deeper", [less, choice])
+
+
+def computed(expression: str) -> dict[str, object]:
+    """Return a workflow of one INLINE task with this expression over a `number`."""
+    given = {**_NUMBER, "expression": expression, "evaluatorType": "javascript"}
+    task: dict[str, object] = {
+        "name": "compute",
+        "taskReferenceName": "compute_ref",
+        "type": "INLINE",
+        "inputParameters": given,
+    }
+    return _workflow("bench_computed", [task])
+
+
 def parked() -> dict[str, object]:
     """Return a workflow whose only task no worker ever takes: it stays open."""
     return _workflow("bench_parked", [_simple(PARKED_TASK, "parked_ref")])
@@ -63,6 +122,16 @@ def wait_then_work() -> dict[str, object]:
 
 def _simple(name: str, ref: str) -> dict[str, object]:
     return {"name": name, "taskReferenceName": ref, "type": "SIMPLE", "inputParameters": _NUMBER}
+
+
+def _sub_workflow(depth: object) -> dict[str, object]:
+    return {
+        "name": "inner",
+        "taskReferenceName": "inner_ref",
+        "type": "SUB_WORKFLOW",
+        "subWorkflowParam": {"name": "bench_deeper", "version": 1},
+        "inputParameters": {"depth": depth},
+    }
 
 
 def _workflow(name: str, tasks: list[dict[str, object]], output: dict[str, object] | None = None) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The ladder: how the cost of one workflow grows with the number of its tasks.
 
-Holds sequences and forks of growing size, each done by one HTTP worker. Must not judge a single size by itself: what
+Holds sequences, forks (of the definition, and of the input), loops and sub-workflows in one another, of growing size,
+each done by one HTTP worker. Must not judge a single size by itself: what
 counts is the exponent of growth. Keeps the invariant that the small sizes are run several times, so that all sizes
 measure work and not noise.
 """
@@ -11,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from benchmarks.definitions import LADDER_TASK, fork, sequence, task_definition
+from benchmarks.definitions import LADDER_TASK, deep, deeper, dynamic_fork, fork, loop, sequence, task_definition
 from benchmarks.figures import growth
 from benchmarks.load.http_client import HttpClientConfig
 from benchmarks.load.http_worker import HttpWorkerConfig
@@ -34,9 +35,27 @@ class Shape(StrEnum):
 
     SEQUENCE = "sequence"
     FORK = "fork"
+    DYNAMIC_FORK = "dynamic-fork"
+    LOOP = "loop"
+    SUB_WORKFLOWS = "sub-workflows"
+    """In one another; the size is how deep."""
 
 
-_DEFINITIONS: dict[Shape, Callable[[int], dict[str, object]]] = {Shape.SEQUENCE: sequence, Shape.FORK: fork}
+DEPTHS = (100, 300, 1_000)
+"""The sizes of `SUB_WORKFLOWS`: an engine goes no deeper than about that."""
+
+_DEFINITIONS: dict[Shape, Callable[[int], dict[str, object]]] = {
+    Shape.SEQUENCE: sequence,
+    Shape.FORK: fork,
+    Shape.DYNAMIC_FORK: dynamic_fork,
+    Shape.LOOP: loop,
+    Shape.SUB_WORKFLOWS: deep,
+}
+
+
+def sizes_of(shape: Shape) -> Sequence[int]:
+    """Return the usual sizes of a shape."""
+    return DEPTHS if shape is Shape.SUB_WORKFLOWS else SIZES
 
 
 def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max: float = 120.0) -> dict[str, float]:
@@ -46,6 +65,8 @@ def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max
         BenchmarkFailed: one did not complete.
     """
     definition = _DEFINITIONS[shape](size)
+    if shape is Shape.SUB_WORKFLOWS:
+        stage.register(deeper(), [])
     stage.register(definition, [task_definition(LADDER_TASK)])
     with ExitStack() as stack:
         reading, writing = notice_pipe(stack)
@@ -64,7 +85,7 @@ def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max
             workflows=repeats,
             in_flight=1,
             notices=reading,
-            notices_each=size,
+            notices_each=1 if shape is Shape.SUB_WORKFLOWS else size,
             seconds_max=seconds_max,
         )
         client = stack.enter_context(Peer("benchmarks.load.http_client", client_config, descriptors=[reading]))
@@ -79,8 +100,9 @@ def run_rung(stage: Stage, shape: Shape, size: int, *, repeats: int, seconds_max
     return {"seconds": sum(runs.latencies_ms()) / 1000 / len(runs.ids), "cpu_seconds": cpu_s / len(runs.ids)}
 
 
-def run_ladder(stage: Stage, shape: Shape, sizes: Sequence[int] = SIZES) -> Result:
-    """Run every size and tell how cost grows."""
+def run_ladder(stage: Stage, shape: Shape, sizes: Sequence[int] = ()) -> Result:
+    """Run every size, the usual ones if none are given, and tell how cost grows."""
+    sizes = sizes or sizes_of(shape)
     figures: dict[str, float] = {}
     seconds: list[float] = []
     cpu_seconds: list[float] = []

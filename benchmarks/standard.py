@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from benchmarks.cold import run_cold_start, run_kill
-from benchmarks.ladder import SIZES, Shape, run_ladder
+from benchmarks.ladder import Shape, run_ladder, sizes_of
 from benchmarks.load.run import Load, Workers, run_load
 from benchmarks.load.starts import run_kafka_starts, run_rest_starts
 from benchmarks.micro.client_cost import run_client_cost
 from benchmarks.micro.engine_cost import run_decide, run_fold
+from benchmarks.micro.inline_cost import run_real_inline, run_simple_inline
 from benchmarks.micro.recovery import run_recovery
 from benchmarks.results import Result
 from benchmarks.searchable import run_searchable
@@ -45,6 +46,10 @@ def standard_steps(*, scale: float = 1.0) -> list[Step]:
         Step(title="start to searchable", run=lambda: [_searchable(scale)]),
         Step(title="ladder of sequences", run=lambda: [_ladder(Shape.SEQUENCE, scale)]),
         Step(title="ladder of forks", run=lambda: [_ladder(Shape.FORK, scale)]),
+        Step(title="ladder of dynamic forks", run=lambda: [_ladder(Shape.DYNAMIC_FORK, scale)]),
+        Step(title="ladder of loops", run=lambda: [_ladder(Shape.LOOP, scale)]),
+        Step(title="ladder of sub-workflows", run=lambda: [_ladder(Shape.SUB_WORKFLOWS, scale)]),
+        Step(title="INLINE tasks", run=lambda: [run_simple_inline(), run_real_inline()]),
         Step(title="timers", run=lambda: _timers(scale)),
         Step(title="kill -9 under load", run=lambda: [run_kill()]),
         Step(title="recovery", run=lambda: [run_recovery(workflows=_some(100_000, scale))]),
@@ -102,7 +107,7 @@ def _searchable(scale: float) -> Result:
 
 
 def _ladder(shape: Shape, scale: float) -> Result:
-    sizes = [100, 300, *([500] if shape is Shape.SEQUENCE else []), *SIZES[2:]]
+    sizes = [*sizes_of(shape), *([500] if shape in {Shape.SEQUENCE, Shape.LOOP} else [])]
     with Stage(Log.EMBEDDED) as stage:
         return run_ladder(stage, shape, sorted({_some(size, scale) for size in sizes}))
 

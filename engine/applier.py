@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from engine import events
-from engine.appliers import loop, task, workflow
+from engine.appliers import loop, message, rewind, task, workflow
 from engine.model import WorkflowState
 
 Applier = Callable[[WorkflowState, events.Event], WorkflowState]
@@ -22,6 +22,9 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.WorkflowEnded: workflow.ended,
         events.WorkflowReopened: workflow.reopened,
         events.WorkflowRestarted: workflow.restarted,
+        events.WorkflowUpgraded: workflow.upgraded,
+        events.WorkflowRemoved: workflow.removed,
+        events.ParentHeeded: workflow.parent_heeded,
         events.VariablesSet: workflow.variables_set,
         events.TaskScheduled: task.scheduled,
         events.TaskReleased: task.released,
@@ -30,14 +33,21 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.TaskPostponed: task.postponed,
         events.TaskOutputUpdated: task.output_updated,
         events.TaskEnded: task.ended,
+        events.TaskRevived: rewind.task_revived,
+        events.TasksDropped: rewind.tasks_dropped,
         events.PassEntered: loop.pass_entered,
         events.PassDropped: loop.pass_dropped,
         events.ConditionAsked: loop.condition_asked,
         events.ResultIgnored: task.result_ignored,
-        events.ChildTerminationRequested: task.child_termination_requested,
+        events.ChildTerminationRequested: task.child_told,
+        events.ChildResumeRequested: task.child_told,
         events.StartRequested: task.start_requested,
         events.ParentAttached: workflow.parent_attached,
         events.ChildNamed: task.child_named,
+        events.MessageReceived: message.message_received,
+        events.MessagesAwaited: message.messages_awaited,
+        events.MessagesDelivered: message.messages_delivered,
+        events.MessagePosted: message.message_posted,
     },
 )
 

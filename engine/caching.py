@@ -16,7 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.draft import Attempt, Draft
-from engine.expressions.references import Missing, resolve
+from engine.expressions.documents import Missing
+from engine.expressions.references import resolve
 from engine.graph import Node
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
@@ -36,7 +37,8 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def find_output(draft: Draft, node: Node, attempt: Attempt) -> tuple[Attempt, JsonObject, JsonObject | None]:
     """Return the attempt with the key that its output will be kept under, its input, and the output if one is kept.
 
-    A key that is made of nothing keeps nothing.
+    A key that is made of nothing keeps nothing. In the place of a secret the input has the reference to it, and so
+    has a key that is made of that.
     """
     given = task_input(draft, node.task, node.task_definition)
     config = msgspec.convert(node.task.cache_config, CacheConfig, strict=False)
@@ -55,7 +57,7 @@ class _InputFirst(StateLookup):
     __slots__ = ("_input",)
 
     def __init__(self, draft: Draft, task_input: JsonObject) -> None:
-        super().__init__(draft.state, draft.next_seq())
+        super().__init__(draft.state, draft.next_seq(), decision=draft.budget)
         self._input = task_input
 
     def root(self, name: str) -> JsonValue | Missing:

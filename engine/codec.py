@@ -1,7 +1,8 @@
 """A workflow's state as bytes, and back.
 
 Holds the packed form for snapshots and for idle workflows in memory. Must not be read by anybody but this module: its
-layout is ours to change with `FORMAT`. Keeps the invariant that unpacking what was packed gives an equal state.
+layout is ours to change with `FORMAT`. Keeps the invariants that unpacking what was packed gives an equal state, and
+that equal states are packed to the same bytes in every process.
 
 The form is MessagePack. It has no integers beyond 64 bits, JSON has: a state with one in its payloads is packed as
 JSON, which begins with `[`, and no packed array of so many fields does.
@@ -12,12 +13,11 @@ from typing import Final
 import msgspec
 from immutables import Map
 
-from engine.commands import Parent
 from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import Scope, Task, WorkflowState
+from engine.model import EMPTY_INBOX, Attached, Inbox, Scope, Task, WorkflowState
 from engine.status import WorkflowStatus
 
 FORMAT: Final = 3
@@ -53,7 +53,10 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
-    attached: tuple[Parent, ...]
+    run: int
+    heard: int
+    attached: tuple[Attached, ...]
+    inbox: Inbox = EMPTY_INBOX
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -75,11 +78,12 @@ def pack(state: WorkflowState) -> bytes:
     packed = _Packed(
         format=FORMAT,
         tasks=tuple(tasks),
-        scopes=dict(state.scopes),
-        missing=dict(state.missing),
-        awaited=dict(state.awaited),
-        loops=dict(state.loops),
-        newest=dict(state.newest),
+        # A persistent map's own order follows from its keys' hashes, which differ from process to process.
+        scopes=dict(sorted(state.scopes.items())),
+        missing=dict(sorted(state.missing.items())),
+        awaited=dict(sorted(state.awaited.items())),
+        loops=dict(sorted(state.loops.items())),
+        newest=dict(sorted(state.newest.items())),
         **{field: getattr(state, field) for field in _SAME},
     )
     try:

@@ -25,6 +25,13 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     depth: int = 1
 
 
+def is_same_task(one: Parent | None, other: Parent | None) -> bool:
+    """Tell whether two parents are the same task: then a start came twice."""
+    return (
+        one is not None and other is not None and (one.workflow_id, one.task_seq) == (other.workflow_id, other.task_seq)
+    )
+
+
 class _Command(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="command"):
     """How every command is spelt."""
 
@@ -115,18 +122,23 @@ class ResumeWorkflow(_Command, frozen=True, kw_only=True, tag="resume_workflow")
 class TerminateWorkflow(_Command, frozen=True, kw_only=True, tag="terminate_workflow"):
     """End a workflow as TERMINATED and cancel what is open in it, its sub-workflows too.
 
-    `parent`: the task that no longer waits for it. If another one started it, nothing happens.
+    `parent`: the task that no longer waits for it. If another one started it, nothing happens. `told`, where a parent
+    sends it, counts what the parent has told this child: what comes a second time is not heard.
     """
 
     workflow_id: WorkflowId
     reason: str | None = None
     trigger_failure_workflow: bool = False
     parent: Parent | None = None
+    told: int = 0
     request_id: str | None = None
 
 
 class RetryWorkflow(_Command, frozen=True, kw_only=True, tag="retry_workflow"):
-    """Give each task that ended a workflow unsuccessfully a further attempt."""
+    """Give each task that ended a workflow unsuccessfully a further attempt.
+
+    With `resume_subworkflow_tasks` a sub-workflow that ended so is retried itself, instead of starting another.
+    """
 
     workflow_id: WorkflowId
     resume_subworkflow_tasks: bool = False
@@ -141,8 +153,81 @@ class RestartWorkflow(_Command, frozen=True, kw_only=True, tag="restart_workflow
     request_id: str | None = None
 
 
+class RerunWorkflow(_Command, frozen=True, kw_only=True, tag="rerun_workflow"):
+    """Run an ended workflow again from one of its tasks on; from its beginning if no task is named.
+
+    What does not follow that task stays. `task_input` replaces that task's input, `workflow_input` the workflow's.
+    """
+
+    workflow_id: WorkflowId
+    re_run_from_task_id: TaskId | None = None
+    task_input: JsonObject | None = None
+    workflow_input: JsonObject | None = None
+    correlation_id: str | None = None
+    request_id: str | None = None
+
+
+class JumpToTask(_Command, frozen=True, kw_only=True, tag="jump_to_task"):
+    """Go on with a task of the definition, whatever stands before it or has followed it."""
+
+    workflow_id: WorkflowId
+    task_reference_name: RefName
+    task_input: JsonObject | None = None
+    request_id: str | None = None
+
+
+class UpdateVariables(_Command, frozen=True, kw_only=True, tag="update_variables"):
+    """Set variables of a workflow that has not ended; the others keep their values."""
+
+    workflow_id: WorkflowId
+    variables: JsonObject
+    request_id: str | None = None
+
+
+class UpdateState(_Command, frozen=True, kw_only=True, tag="update_state"):
+    """Set variables and report on the open task of a reference name, in one decision: both or neither."""
+
+    workflow_id: WorkflowId
+    variables: JsonObject = {}
+    task_reference_name: RefName | None = None
+    status: TaskStatus | None = None
+    output: JsonObject = {}
+    reason: str | None = None
+    worker_id: str = ""
+    request_id: str | None = None
+
+
+class UpgradeWorkflow(_Command, frozen=True, kw_only=True, tag="upgrade_workflow"):
+    """Let a workflow go on by another version of its definition.
+
+    Tasks that are new, and behind which the workflow already is, are skipped; `task_output` says by reference name
+    what they put out.
+    """
+
+    workflow_id: WorkflowId
+    name: str | None = None
+    version: int | None = None
+    task_output: dict[RefName, JsonObject] = {}
+    workflow_input: JsonObject | None = None
+    request_id: str | None = None
+
+
+class ResetCallbacks(_Command, frozen=True, kw_only=True, tag="reset_callbacks"):
+    """Offer the tasks that wait for a delay now: of a retry, of a `startDelay`, or asked for by their worker."""
+
+    workflow_id: WorkflowId
+    request_id: str | None = None
+
+
+class RemoveWorkflow(_Command, frozen=True, kw_only=True, tag="remove_workflow"):
+    """Forget a workflow for good, its history too."""
+
+    workflow_id: WorkflowId
+    request_id: str | None = None
+
+
 class SkipTask(_Command, frozen=True, kw_only=True, tag="skip_task"):
-    """Step over a task that has not been scheduled yet, as if it had ended with the given output."""
+    """Step over a task that has not ended yet, as if it had ended with the given output."""
 
     workflow_id: WorkflowId
     task_reference_name: RefName
@@ -151,8 +236,20 @@ class SkipTask(_Command, frozen=True, kw_only=True, tag="skip_task"):
     request_id: str | None = None
 
 
+class SendMessage(_Command, frozen=True, kw_only=True, tag="send_message"):
+    """Send a running workflow a message, for a PULL_WORKFLOW_MESSAGES task. The same id a second time does nothing."""
+
+    workflow_id: WorkflowId
+    message_id: str
+    payload: JsonObject = {}
+    request_id: str | None = None
+
+
 class ReportChildEnd(_Command, frozen=True, kw_only=True, tag="child_ended"):
-    """Tell a parent how its sub-workflow ended. Sent by the owner of the child."""
+    """Tell a parent how its sub-workflow ended. Sent by the owner of the child.
+
+    `child_run` says in which of its runs, and `heard` what of its parent's commands the child had heard by then.
+    """
 
     workflow_id: WorkflowId
     task_seq: TaskSeq
@@ -160,6 +257,27 @@ class ReportChildEnd(_Command, frozen=True, kw_only=True, tag="child_ended"):
     status: WorkflowStatus
     output: JsonObject = {}
     reason: str = ""
+    child_run: int = 0
+    heard: int = 0
+    request_id: str | None = None
+
+
+class ReviveTask(_Command, frozen=True, kw_only=True, tag="revive_task"):
+    """Tell a parent that its sub-workflow, which had ended, runs again. Sent by the owner of the child."""
+
+    workflow_id: WorkflowId
+    task_seq: TaskSeq
+    child_id: WorkflowId
+    child_run: int
+    request_id: str | None = None
+
+
+class ResumeChild(_Command, frozen=True, kw_only=True, tag="resume_child"):
+    """Tell a sub-workflow to retry what failed in it. Sent by the owner of the parent, which waits for it again."""
+
+    workflow_id: WorkflowId
+    told: int
+    parent: Parent
     request_id: str | None = None
 
 
@@ -198,9 +316,19 @@ Command: TypeAlias = (
     | TerminateWorkflow
     | RetryWorkflow
     | RestartWorkflow
+    | RerunWorkflow
+    | JumpToTask
+    | UpdateVariables
+    | UpdateState
+    | UpgradeWorkflow
+    | ResetCallbacks
+    | RemoveWorkflow
     | SkipTask
+    | SendMessage
     | ReportChildEnd
     | ReportChildStart
+    | ReviveTask
+    | ResumeChild
     | EvaluateWorkflow
     | FireTimer
 )

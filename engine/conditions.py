@@ -20,7 +20,11 @@ from engine.model import Task, WorkflowState
 
 
 def condition_document(state: WorkflowState, graph: Graph, node: Node, loop: Task) -> JsonObject:
-    """Return what `$` is: the loop's input parameters as they are now, its output, and the output of each body task."""
+    """Return what `$` is: the loop's input parameters as they are now, its output, and the output of each body task.
+
+    Raises:
+        ResolutionExceeded: the expressions in the input parameters are too much work.
+    """
     document: JsonObject = dict(resolve(node.task.input_parameters, StateLookup(state, loop.spec.seq)))
     document[node.ref] = LateObject(loop.progress.output, lambda: pass_outputs(state, loop.spec))
     around = node.place.pass_inside(state.scopes[loop.spec.ref].iteration).suffix

@@ -64,10 +64,28 @@ class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sub-workflows in one another."""
     variables_bytes_max: int = 256 * 1024
     """All variables of one workflow, as JSON. Source: Conductor's SET_VARIABLE."""
+    messages_max: int = 1_000
+    """Messages that wait in one workflow. Source: Conductor's `maxQueueSize`."""
+    messages_bytes_max: int = 1024 * 1024
+    """All messages that wait in one workflow, as JSON."""
 
 
-_NO_VALIDATOR: Final = NoValidator()
-_NO_CACHE: Final = NoCache()
+class Listeners(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server tells of changes of status, "" for nowhere; see `engine.sinks`.
+
+    `workflow_sink` is for workflows whose definition enables a listener and names no sink, `task_sink` for all tasks
+    but those whose task definition does not want one.
+    """
+
+    workflow_sink: str = ""
+    task_sink: str = ""
+
+
+NO_LISTENERS: Final = Listeners()
+
+
+NO_VALIDATOR: Final = NoValidator()
+NO_CACHE: Final = NoCache()
 
 
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,5 +98,6 @@ class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     definitions: DefinitionSource
     limits: EngineLimits = EngineLimits()
     noise: float = 0.0
-    schemas: SchemaValidator = _NO_VALIDATOR
-    cache: OutputCache = _NO_CACHE
+    schemas: SchemaValidator = NO_VALIDATOR
+    cache: OutputCache = NO_CACHE
+    listeners: Listeners = NO_LISTENERS

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from engine import commands
 from engine.context import DecideContext
-from engine.deciders import children, operations, reruns, results, start, timers
+from engine.deciders import changes, children, messages, operations, reruns, results, start, timers, upgrades
 from engine.graph import Graphs
 from engine.model import WorkflowState
 from engine.rejections import Decision, Rejected, RejectionCode
@@ -26,10 +26,20 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.ResumeWorkflow: operations.resume_workflow,
         commands.TerminateWorkflow: operations.terminate_workflow,
         commands.SkipTask: operations.skip_task,
+        commands.SendMessage: messages.send_message,
         commands.RetryWorkflow: reruns.retry_workflow,
         commands.RestartWorkflow: reruns.restart_workflow,
+        commands.RerunWorkflow: reruns.rerun_workflow,
+        commands.JumpToTask: changes.jump_to_task,
+        commands.UpdateVariables: changes.update_variables,
+        commands.UpdateState: changes.update_state,
+        commands.ResetCallbacks: changes.reset_callbacks,
+        commands.RemoveWorkflow: changes.remove_workflow,
+        commands.UpgradeWorkflow: upgrades.upgrade_workflow,
         commands.ReportChildEnd: children.report_child_end,
         commands.ReportChildStart: children.report_child_start,
+        commands.ReviveTask: children.revive_task,
+        commands.ResumeChild: children.resume_child,
         commands.EvaluateWorkflow: timers.evaluate_workflow,
         commands.FireTimer: timers.fire_timer,
     },

@@ -11,12 +11,16 @@ from typing import Final
 import msgspec
 
 from engine.applier import apply
-from engine.context import DecideContext
+from engine.context import NO_LISTENERS, DecideContext
+from engine.deferral import Deferral
 from engine.events import Event, TaskScheduled
+from engine.expressions.budget import DECISION_STEPS_MAX, Budget
 from engine.graph import Graph, Node
 from engine.ids import RefName, TaskSeq
+from engine.json_value import JsonObject
 from engine.model import EndedTask, OpenTask, Task, WorkflowState
 from engine.nodes import node_at, node_of, with_task_definition
+from engine.notices import notices
 from engine.place import OUTSIDE, Place
 from engine.rejections import Accepted
 
@@ -39,23 +43,43 @@ FIRST_ATTEMPT: Final = Attempt()
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A task of the definition that the walk has still to enter, and where."""
+    """A task of the definition that the walk has still to enter, and where; `given` replaces its input."""
 
     ref: RefName
     attempt: Attempt = FIRST_ATTEMPT
     place: Place = OUTSIDE
+    given: JsonObject | None = None
 
 
 class Draft:
     """The working copy of one decision. Lives no longer than the call of `decide`."""
 
-    __slots__ = ("context", "ended", "entries", "events", "graph", "joins", "loops", "state")
+    __slots__ = (
+        "announces",
+        "budget",
+        "context",
+        "deferred",
+        "ended",
+        "entries",
+        "events",
+        "given",
+        "graph",
+        "joins",
+        "loops",
+        "state",
+    )
 
     def __init__(self, state: WorkflowState, context: DecideContext, graph: Graph) -> None:
         """Begin with the state that the command found."""
         self.state = state
         self.context = context
         self.graph = graph
+        self.budget = Budget(DECISION_STEPS_MAX)
+        """What the queries of the decision may cost together."""
+        self.deferred: tuple[Deferral, ...] = ()
+        """What the input that was made last leaves to whoever hands the task out."""
+        self.announces = graph.announces or context.listeners is not NO_LISTENERS
+        """Whether there may be listeners to tell of what is decided."""
         self.events: list[Event] = []
         self.entries: deque[Visit] = deque()
         """What the walk has still to enter."""
@@ -63,6 +87,8 @@ class Draft:
         """Attempts that ended for good, and whose successors the walk has still to find."""
         self.joins: dict[TaskSeq, None] = {}
         """JOINs that may have become complete, in the order in which they were noticed."""
+        self.given: JsonObject | None = None
+        """The input of the attempt that is entered just now, if it was given in place of what its definition says."""
         self.loops: dict[TaskSeq, None] = {}
         """Loops whose pass may be over, in the order in which they were noticed."""
 
@@ -75,6 +101,14 @@ class Draft:
         """Add an event and apply it."""
         self.state = apply(self.state, event)
         self.events.append(event)
+        if self.announces:
+            self.announce(event)
+
+    def announce(self, event: Event) -> None:
+        """Post to the listeners of an event that has just been applied."""
+        for posted in notices(event, self.state, self.graph, self.context.listeners):
+            self.state = apply(self.state, posted)
+            self.events.append(posted)
 
     def enter(self, ref: RefName, attempt: Attempt = FIRST_ATTEMPT, place: Place = OUTSIDE) -> None:
         """Let the walk enter a task of the definition, after what already waits."""

@@ -60,4 +60,15 @@ class AnnounceOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Publish how the workflow ended."""
 
 
-Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | KeepOutput | AnnounceOutcome
+class PublishMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Send a message to a sink, after those of the same workflow before it."""
+
+    message_id: str
+    sink: str
+    payload: JsonObject
+    at_ms: int
+
+
+Effect: TypeAlias = (
+    DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | KeepOutput | AnnounceOutcome | PublishMessage
+)

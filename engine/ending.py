@@ -15,7 +15,9 @@ from engine.definitions import TaskDef
 from engine.dispatch import TO_WORKER
 from engine.draft import Attempt, Draft
 from engine.events import ChildTerminationRequested, TaskEnded, WorkflowEnded
+from engine.expressions.budget import ResolutionExceeded
 from engine.expressions.references import resolve
+from engine.failure import failure_start
 from engine.graph import Node
 from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject
@@ -37,22 +39,25 @@ def succeed(
     worker_id: str = "",
     reason: str = "",
     gather: bool = False,
-    by_child: bool = False,
+    child_run: int | None = None,
 ) -> None:
     """End an attempt for good and let the walk go on behind it; or fail it for good, if its output violates its schema.
 
-    `gather`: the output is what the refs of `join_on` have put out. `by_child`: its sub-workflow has ended before it.
+    What is skipped has put out nothing, or what somebody said in its place: that is not judged.
+
+    `gather`: the output is what the refs of `join_on` have put out. `child_run`: its sub-workflow has ended before
+    it, in this run.
     """
     task = draft.task(seq)
     definition = definition_of(draft, task, draft.node_of(task.spec))
-    if definition is not None and definition.enforce_schema:
+    if definition is not None and definition.enforce_schema and status is not TaskStatus.SKIPPED:
         problem = output_problem(draft.context, definition.output_schema, output)
         if problem:
             terminal = TaskStatus.FAILED_WITH_TERMINAL_ERROR
-            fail(draft, seq, terminal, problem, output=output, worker_id=worker_id, by_child=by_child)
+            fail(draft, seq, terminal, problem, output=output, worker_id=worker_id, child_run=child_run)
             return
     held = draft.state.status is WorkflowStatus.PAUSED
-    if not by_child:
+    if child_run is None:
         _leave_child(draft, task, reason)
     draft.emit(
         TaskEnded(
@@ -64,6 +69,7 @@ def succeed(
             worker_id=worker_id,
             gather=gather,
             held=held,
+            child_run=child_run or 0,
         )
     )
     if not held:
@@ -79,11 +85,11 @@ def fail(
     output: JsonObject | None = None,
     worker_id: str = "",
     gather: bool = False,
-    by_child: bool = False,
+    child_run: int | None = None,
 ) -> None:
     """End an attempt unsuccessfully and let follow what its definition says.
 
-    Without an `output` it keeps the one that it had.
+    Without an `output` it keeps the one that it had. `child_run` as in `succeed`.
     """
     task = draft.task(seq)
     node = draft.node_of(task.spec)
@@ -91,7 +97,7 @@ def fail(
     if node.task.optional and attempt is None:
         status = TaskStatus.COMPLETED_WITH_ERRORS
     held = draft.state.status is WorkflowStatus.PAUSED
-    if not by_child:
+    if child_run is None:
         _leave_child(draft, task, reason)
     if task.spec.repeats and draft.state.scopes[task.spec.ref].open_count:
         _cancel_inside(draft, task.spec.ref, f"{task.spec.ref} has ended: {reason}")
@@ -106,10 +112,19 @@ def fail(
             final=attempt is None,
             gather=gather,
             held=held,
+            child_run=child_run or 0,
         )
     )
     if not held:
         _follow_failure(draft, seq, node, attempt)
+
+
+def skip_open(draft: Draft, task: OpenTask, output: JsonObject | None) -> None:
+    """End an open attempt as SKIPPED and let the walk go on behind it. Without an `output` it keeps the one it had."""
+    if task.spec.repeats and draft.state.scopes[task.spec.ref].open_count:
+        _cancel_inside(draft, task.spec.ref, f"{task.spec.ref} is skipped.")
+    given = task.progress.output if output is None else output
+    succeed(draft, task.spec.seq, given, status=TaskStatus.SKIPPED, reason="skipped by request")
 
 
 def follow_held(draft: Draft, seq: TaskSeq) -> None:
@@ -167,12 +182,18 @@ def end_workflow(
     *,
     output: JsonObject | None = None,
     failed_seq: TaskSeq | None = None,
+    compensated: bool = True,
+    told: int = 0,
 ) -> None:
-    """End the workflow and cancel what is open in it. The walk has nothing more to visit."""
+    """End the workflow and cancel what is open in it. The walk has nothing more to visit.
+
+    Unless it is COMPLETED or not to be `compensated`, its failure workflow starts, if it has one. `told`: its parent
+    wants it to end, by this command.
+    """
     if draft.state.open_count:
         why = reason or f"The workflow has ended: {status}."
         for task in open_tasks(draft.state):
-            _cancel(draft, task, why)
+            cancel(draft, task, why)
     draft.entries.clear()
     draft.ended.clear()
     draft.joins.clear()
@@ -180,15 +201,28 @@ def end_workflow(
     failed: list[EndedTask] = []
     if status is not WorkflowStatus.COMPLETED:
         failed = [task for task in unsuccessful_tasks(draft.state) if task.status is not TaskStatus.CANCELED]
+    if output is None:
+        try:
+            output = _workflow_output(draft)
+        except ResolutionExceeded as error:
+            output = {}
+            if status is WorkflowStatus.COMPLETED:
+                status, reason = WorkflowStatus.FAILED, f"the outputParameters cannot be resolved: {error}"
+    failure = None
+    if compensated and status is not WorkflowStatus.COMPLETED:
+        failure, noted = failure_start(draft.state, draft.graph.definition, draft.context.definitions)
+        output = {**output, **noted} if noted else output
     draft.emit(
         WorkflowEnded(
             at_ms=draft.now_ms,
             status=status,
-            output=_workflow_output(draft) if output is None else output,
+            output=output,
             reason=reason,
             failed_refs=tuple(task.spec.ref for task in failed),
             failed_names=tuple(task.spec.name for task in failed),
             failed_seq=failed_seq,
+            failure=failure,
+            heard=told,
         )
     )
 
@@ -248,7 +282,8 @@ def _end_by_failure(draft: Draft, seq: TaskSeq) -> None:
     end_workflow(draft, status, reason, failed_seq=seq)
 
 
-def _cancel(draft: Draft, task: OpenTask, reason: str) -> None:
+def cancel(draft: Draft, task: OpenTask, reason: str) -> None:
+    """End an attempt because what it is part of does not need it any more. Nothing follows from that."""
     _end_child(draft, task, f"Parent workflow has been terminated with reason: {reason}")
     draft.emit(
         TaskEnded(
@@ -268,7 +303,7 @@ def _cancel_inside(draft: Draft, scope: RefName, reason: str) -> None:
         while around and around != scope:
             around = draft.state.scopes[around].parent
         if around:
-            _cancel(draft, task, reason)
+            cancel(draft, task, reason)
 
 
 def _leave_child(draft: Draft, task: Task, reason: str) -> None:
@@ -287,6 +322,7 @@ def _end_child(draft: Draft, task: Task, why: str) -> None:
                 seq=task.spec.seq,
                 child_id=child_id,
                 reason=why,
+                told=task.progress.told + 1,
                 is_keyed="idempotencyKey" in task.spec.input,
             )
         )
@@ -296,7 +332,7 @@ def _workflow_output(draft: Draft) -> JsonObject:
     """Return the declared `outputParameters`, else the output of the task that was scheduled last."""
     declared = draft.graph.definition.output_parameters
     if declared:
-        resolved: JsonObject = resolve(declared, StateLookup(draft.state))
+        resolved: JsonObject = resolve(declared, StateLookup(draft.state, decision=draft.budget))
         return resolved
     last = draft.state.tasks.get(draft.state.last_seq)
     return {} if last is None else last.progress.output

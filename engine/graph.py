@@ -77,6 +77,10 @@ class Graph:
         self.may_fail_late = any(
             task.permissive or task.type == "FORK_JOIN_DYNAMIC" for task in all_tasks(definition.tasks)
         )
+        self.announces_tasks = any(
+            task.on_state_change or task.type == "FORK_JOIN_DYNAMIC" for task in all_tasks(definition.tasks)
+        )
+        self.announces = self.announces_tasks or definition.workflow_status_listener_enabled
         dynamic_forks = (task for task in all_tasks(definition.tasks) if task.type == "FORK_JOIN_DYNAMIC")
         first = next(dynamic_forks, None)
         self.first_dynamic_fork = None if first is None else first.task_reference_name
@@ -183,6 +187,15 @@ class Graphs:
                 self._graphs.clear()
             graph = self._graphs[key] = self._compile(started)
         return graph
+
+    def newest(self, name: str, version: int | None) -> Graph | None:
+        """Return the graph that a workflow started now would run by; of the newest version if None is asked for."""
+        found = self._definitions.find_workflow(name, version)
+        if found is None:
+            return None
+        hashes = pins_of(found[1], found[0], self._definitions).task_definition_hashes
+        definitions = {task: self._definitions.task_at(content) for task, content in hashes.items()}
+        return Graph(found[1], {task: known for task, known in definitions.items() if known is not None})
 
     def _compile(self, started: WorkflowStarted) -> Graph:
         if started.definition is not None:

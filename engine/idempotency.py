@@ -13,7 +13,7 @@ Source: Conductor's `IdempotencyStrategy`, which its open-source server accepts 
 from enum import StrEnum
 from typing import Final
 
-from engine.commands import Parent, ReportChildStart, StartWorkflow
+from engine.commands import ReportChildStart, StartWorkflow
 from engine.ids import WorkflowId
 from engine.json_value import JsonValue
 
@@ -67,13 +67,6 @@ def problem_of(key: JsonValue, strategy: JsonValue) -> str:
     if strategy is not None and strategy not in Strategy.__members__:
         return f"idempotencyStrategy should be one of {', '.join(Strategy)} and is {strategy!r}"
     return ""
-
-
-def is_same_task(one: Parent | None, other: Parent | None) -> bool:
-    """Tell whether two parents are the same task: then a start came twice."""
-    return (
-        one is not None and other is not None and (one.workflow_id, one.task_seq) == (other.workflow_id, other.task_seq)
-    )
 
 
 def notice_of_start(command: StartWorkflow, first: WorkflowId, found: WorkflowId) -> tuple[ReportChildStart, ...]:

@@ -5,6 +5,7 @@ invariant that a task id names its workflow: whoever holds a task id can find th
 """
 
 import hashlib
+import re
 from typing import Final, NewType
 
 WorkflowId = NewType("WorkflowId", str)
@@ -19,7 +20,7 @@ WORKFLOW_ID_CHARS_MAX: Final = 200
 _SEQ_DIGITS_MAX: Final = 12
 """No workflow has that many tasks; a longer number is a mistake."""
 _UUID_CHARS: Final = 36
-_ID_PUNCTUATION: Final = frozenset("-_.:@+=")
+_WORKFLOW_ID: Final = re.compile(r"[A-Za-z0-9\-_.:@+=]+")
 
 
 def task_id(workflow: WorkflowId, seq: TaskSeq) -> TaskId:
@@ -70,6 +71,11 @@ def generation_of(workflow: WorkflowId) -> tuple[WorkflowId, int] | None:
     return WorkflowId(root), int(generation)
 
 
+def failure_workflow_id(failed: WorkflowId, run: int) -> WorkflowId:
+    """Return the id of the workflow that starts because a run of another has failed: one for each run."""
+    return derived_workflow_id(f"failure\0{failed}\0{run}")
+
+
 def derived_workflow_id(seed: str) -> WorkflowId:
     """Return a UUID-shaped id that depends on nothing but `seed` (version 8 of RFC 9562: vendor-specific)."""
     digest = bytearray(hashlib.blake2b(seed.encode(), digest_size=16).digest())
@@ -81,6 +87,4 @@ def derived_workflow_id(seed: str) -> WorkflowId:
 
 def is_workflow_id(text: str) -> bool:
     """Tell whether a text may be a workflow id: letters, digits and `-_.:@+=`, at most 200 characters."""
-    return 0 < len(text) <= WORKFLOW_ID_CHARS_MAX and all(
-        (char.isascii() and char.isalnum()) or char in _ID_PUNCTUATION for char in text
-    )
+    return len(text) <= WORKFLOW_ID_CHARS_MAX and _WORKFLOW_ID.fullmatch(text) is not None

@@ -9,7 +9,8 @@ Source: Conductor's `ParametersUtils.getTaskInputV2`.
 from typing import Final
 
 from engine.appliers.loop import pass_outputs
-from engine.expressions.references import MISSING, Missing
+from engine.expressions.budget import LOOKUP_STEPS_MAX, Budget
+from engine.expressions.documents import MISSING, Missing
 from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject, JsonValue
 from engine.late import LateObject
@@ -17,18 +18,47 @@ from engine.model import EndedTask, Task, WorkflowState, id_of, status_of
 
 OWN_TASK_ID: Final = "CPEWF_TASK_ID"
 """The root that stands for the id of the very task whose input is being made."""
+_STEPS_PER_DOCUMENT: Final = 20
+"""A document has about so many members."""
 
 
 class StateLookup:
     """The roots that expressions of one workflow may name, at one moment."""
 
-    __slots__ = ("_documents", "_own_seq", "_state")
+    __slots__ = ("_budget", "_decision", "_documents", "_own_seq", "_state", "has_deferred")
 
-    def __init__(self, state: WorkflowState, own_seq: TaskSeq | None = None) -> None:
-        """Look at a state, for the input of attempt `own_seq` if it is for one. It does not change meanwhile."""
+    def __init__(self, state: WorkflowState, own_seq: TaskSeq | None = None, *, decision: Budget | None = None) -> None:
+        """Look at a state, for the input of attempt `own_seq` if it is for one. It does not change meanwhile.
+
+        `decision` is what the queries of the decision at hand may cost together.
+        """
         self._state = state
         self._own_seq = own_seq
+        self._decision = decision
+        self._budget: Budget | None = None
+        self.has_deferred = False
         self._documents: dict[str, JsonObject] = {}
+
+    @property
+    def budget(self) -> Budget:
+        """What queries are charged to. Most templates have none."""
+        if self._budget is None:
+            self._budget = Budget(LOOKUP_STEPS_MAX, self._decision)
+        return self._budget
+
+    def note_deferred(self) -> None:
+        """Remember that the template names what the engine does not know."""
+        self.has_deferred = True
+
+    def whole(self) -> JsonObject:
+        """Return all documents, those of tasks by their name in the definition. Costs the length of the workflow."""
+        latest = self._state.latest
+        self.budget.spend(_STEPS_PER_DOCUMENT * (1 + len(latest)))
+        documents: JsonObject = {"workflow": self.root("workflow")}
+        for seq in sorted(latest.values()):
+            task = self._state.tasks[seq]
+            documents[task.spec.node] = task_document(self._state, task)
+        return documents
 
     def root(self, name: str) -> JsonValue | Missing:
         """Return the document that a first path segment names: `workflow`, or the newest attempt of a ref."""
@@ -60,6 +90,7 @@ def workflow_document(state: WorkflowState) -> JsonObject:
         "parentWorkflowId": None if parent is None else parent.workflow_id,
         "parentWorkflowTaskId": None if parent is None else task_id(parent.workflow_id, parent.task_seq),
         "workflowType": started.name,
+        "startTime": state.created_at_ms,
         "version": started.version,
         "correlationId": started.correlation_id or None,
         "reasonForIncompletion": state.reason or None,

@@ -9,12 +9,12 @@ begun), `RunningTask` (begun), `EndedTask`. What never changes about an attempt 
 `spec`.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from immutables import Map
 
-from engine.commands import Parent
+from engine.commands import Parent, is_same_task
 from engine.events import TaskScheduled, WorkflowStarted
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
@@ -25,6 +25,8 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened to an attempt so far. Instants are 0 while they have not happened.
 
     `answered`: Podium has done its part of an `asyncComplete` task, which somebody else ends.
+    Of a sub-workflow: `child_run` is its newest run that the task knows of; `told` counts the commands that it was
+    sent, and `asked` is the newest of them that asked it to go on: an end from before that has been overtaken.
     """
 
     started_at_ms: int = 0
@@ -36,6 +38,9 @@ class TaskProgress(msgspec.Struct, frozen=True, kw_only=True):
     callback_after_seconds: int = 0
     child_id: WorkflowId | None = None
     answered: bool = False
+    child_run: int = 0
+    told: int = 0
+    asked: int = 0
 
 
 class PendingTask(msgspec.Struct, frozen=True, kw_only=True, tag="p"):
@@ -81,6 +86,42 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[TaskSeq, ...] = ()
 
 
+SEEN_MESSAGES_MAX: Final = 1_000
+"""Ids of messages that a workflow remembers. Not fewer than may wait, so that none of those is taken in twice."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to a workflow that no task has taken yet."""
+
+    message_id: str
+    payload: JsonObject
+    received_at_ms: int
+    size_bytes: int
+
+
+class Inbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The messages to a workflow.
+
+    `waiting` are those that no task has taken, oldest first, `seen` the ids of the last ones that came, taken or not.
+    `pulls` names the attempts that wait for messages, the first one first; some of them may have ended otherwise.
+    """
+
+    waiting: tuple[Message, ...] = ()
+    waiting_bytes: int = 0
+    seen: tuple[str, ...] = ()
+    pulls: tuple[TaskSeq, ...] = ()
+
+
+EMPTY_INBOX: Final = Inbox()
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that waits for a workflow which another has started, and how much the workflow has heard of it."""
+
+    parent: Parent
+    heard: int = 0
+
+
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
@@ -91,8 +132,9 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     number) the awaited refs that have not ended for good, and `awaited` tells which JOINs await a ref, or did. `loops`
     holds each open loop by number, with the pass whose condition a script is asked about, 0 for none.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
-    oldest first. `attached` are the tasks that wait for this workflow without having started it. `version` counts the
-    events. `failed_seq` is the attempt that brought the workflow down.
+    oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
+    `run` counts how often it has begun to run again, and `heard` what its parent has told it. `attached` are the tasks
+    that wait for this workflow without having started it.
     """
 
     started: WorkflowStarted
@@ -119,7 +161,10 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int
     clock_from_ms: int
     last_retried_at_ms: int
-    attached: tuple[Parent, ...] = ()
+    run: int = 0
+    heard: int = 0
+    attached: tuple[Attached, ...] = ()
+    inbox: Inbox = EMPTY_INBOX
 
     @property
     def workflow_id(self) -> WorkflowId:
@@ -130,6 +175,17 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     def is_terminal(self) -> bool:
         """Whether the workflow has ended."""
         return self.status in WORKFLOW_TERMINAL
+
+    @property
+    def parents(self) -> tuple[Parent, ...]:
+        """The tasks that wait for the workflow: the one that started it, if one did, first."""
+        attached = tuple(one.parent for one in self.attached)
+        return attached if self.started.parent is None else (self.started.parent, *attached)
+
+    def heard_of(self, parent: Parent) -> int:
+        """Return what the workflow has heard of a task that waits for it."""
+        found = (one.heard for one in self.attached if is_same_task(one.parent, parent))
+        return self.heard if is_same_task(self.started.parent, parent) else next(found, 0)
 
     def task(self, ref: RefName) -> Task | None:
         """Return the newest attempt of a reference name, or None if it was never scheduled."""

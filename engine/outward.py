@@ -11,9 +11,17 @@ from typing import Final, TypeAlias, cast
 import msgspec
 from msgspec.structs import replace
 
-from engine.commands import Command, Parent, ReportChildEnd, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    Command,
+    Parent,
+    ReportChildEnd,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+)
 from engine.deadlines import NO_TIMEOUTS, next_deadline_ms, workflow_deadline_ms
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import (
     WORKFLOW_TIMER,
     AnnounceOutcome,
@@ -22,19 +30,24 @@ from engine.effects import (
     DispatchTask,
     Effect,
     KeepOutput,
+    PublishMessage,
     RetractTask,
     SendCommand,
 )
 from engine.events import (
+    ChildResumeRequested,
     ChildTerminationRequested,
     ConditionAsked,
     Event,
     LeaseExtended,
+    MessagePosted,
     ParentAttached,
+    ParentHeeded,
     StartRequested,
     TaskEnded,
     TaskPostponed,
     TaskReleased,
+    TaskRevived,
     TaskScheduled,
     TaskStarted,
     WorkflowEnded,
@@ -42,15 +55,19 @@ from engine.events import (
     WorkflowRestarted,
     WorkflowResumed,
     WorkflowStarted,
+    WorkflowUpgraded,
 )
+from engine.failure import failure_command
 from engine.ids import WorkflowId
 from engine.model import OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
 from engine.status import TaskStatus
 
 Effects: TypeAlias = tuple[Effect, ...]
 
-_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT})
+_DISPATCHED: Final = frozenset({TO_WORKER, TO_HTTP, TO_SCRIPT, TO_SINK})
 """Who is told of a task by `DispatchTask`."""
+_ANSWERING: Final = frozenset({TO_HTTP, TO_SINK})
+"""Podium's own workers that do their part once, and say so."""
 
 
 def effects_of(event: Event, state: WorkflowState) -> Effects:
@@ -138,14 +155,15 @@ def _clock_started(state: WorkflowState, event: Event) -> Effects:
 
 
 def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
+    effects: list[Effect] = []
+    if event.failure is not None:  # also where the workflow runs again by now: this run of it has failed
+        effects.append(SendCommand(command=failure_command(state, event, event.failure)))
     if not state.is_terminal:
-        return ()
-    effects: list[Effect] = [AnnounceOutcome()]
+        return tuple(effects)
+    effects.append(AnnounceOutcome())
     if state.started.timeout_ms:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
-    if state.started.parent is not None:
-        effects.append(SendCommand(command=_child_end(state, state.started.parent)))
-    effects.extend(SendCommand(command=_child_end(state, parent)) for parent in state.attached)
+    effects.extend(SendCommand(command=_child_end(state, parent)) for parent in state.parents)
     return tuple(effects)
 
 
@@ -155,8 +173,40 @@ def _parent_attached(state: WorkflowState, event: ParentAttached) -> Effects:
 
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
     parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq) if event.is_keyed else None
-    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, parent=parent)
+    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, parent=parent, told=event.told)
     return (SendCommand(command=command),)
+
+
+def _child_resume_requested(state: WorkflowState, event: ChildResumeRequested) -> Effects:
+    parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq)
+    return (SendCommand(command=ResumeChild(workflow_id=event.child_id, told=event.told, parent=parent)),)
+
+
+def _parent_heeded(state: WorkflowState, event: ParentHeeded) -> Effects:
+    """Tell the parent once more how the workflow has ended: nothing will come of being asked to go on."""
+    parent = event.parent or state.started.parent
+    return () if parent is None or not state.is_terminal else (SendCommand(command=_child_end(state, parent)),)
+
+
+def _running_again(state: WorkflowState, event: WorkflowReopened | WorkflowRestarted) -> Effects:
+    if not state.parents:
+        return _workflow_timer(state)
+    revivals = (
+        ReviveTask(
+            workflow_id=parent.workflow_id, task_seq=parent.task_seq, child_id=state.workflow_id, child_run=state.run
+        )
+        for parent in state.parents
+    )
+    return (*_workflow_timer(state), *(SendCommand(command=command) for command in revivals))
+
+
+def _task_revived(state: WorkflowState, event: TaskRevived) -> Effects:
+    task = state.tasks.get(event.seq)
+    return _timer(task) if isinstance(task, RunningTask) else ()
+
+
+def _workflow_upgraded(state: WorkflowState, event: WorkflowUpgraded) -> Effects:
+    return _workflow_timer(state) or (DisarmTimer(seq=WORKFLOW_TIMER),)
 
 
 def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
@@ -177,6 +227,10 @@ def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
         generated_id=not is_keyed,
     )
     return (SendCommand(command=command),)
+
+
+def _message_posted(state: WorkflowState, event: MessagePosted) -> Effects:
+    return (PublishMessage(message_id=event.message_id, sink=event.sink, payload=event.payload, at_ms=event.at_ms),)
 
 
 def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> Command:
@@ -214,6 +268,8 @@ def _child_end(state: WorkflowState, parent: Parent) -> Command:
         status=state.status,
         output=state.output,
         reason=state.reason,
+        child_run=state.run,
+        heard=state.heard_of(parent),
     )
 
 
@@ -244,7 +300,7 @@ def _is_out(task: OpenTask, state: WorkflowState) -> bool:
         return dispatch == TO_WORKER and not task.due_at_ms
     if dispatch == TO_SCRIPT:  # a loop asks its script only between passes
         return not task.spec.repeats or bool(state.loops[task.spec.seq])
-    return dispatch == TO_HTTP and not task.progress.answered
+    return dispatch in _ANSWERING and not task.progress.answered
 
 
 _EFFECTS: Final = cast(
@@ -252,8 +308,10 @@ _EFFECTS: Final = cast(
     {
         WorkflowStarted: _clock_started,
         WorkflowResumed: _workflow_resumed,
-        WorkflowReopened: _clock_started,
-        WorkflowRestarted: _clock_started,
+        WorkflowReopened: _running_again,
+        WorkflowRestarted: _running_again,
+        WorkflowUpgraded: _workflow_upgraded,
+        ParentHeeded: _parent_heeded,
         WorkflowEnded: _workflow_ended,
         TaskScheduled: _task_scheduled,
         TaskReleased: _task_offered_again,
@@ -262,8 +320,11 @@ _EFFECTS: Final = cast(
         LeaseExtended: _lease_extended,
         ConditionAsked: _condition_asked,
         TaskEnded: _task_ended,
+        TaskRevived: _task_revived,
         ChildTerminationRequested: _child_termination_requested,
+        ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
         ParentAttached: _parent_attached,
+        MessagePosted: _message_posted,
     },
 )

@@ -13,7 +13,7 @@ import msgspec
 from engine.events import TaskScheduled
 from engine.ids import RefName, TaskSeq
 
-_MARK: Final = "__"
+MARK: Final = "__"
 _PASS: Final = re.compile(r"__[1-9][0-9]*\Z")
 
 
@@ -31,7 +31,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def pass_inside(self, iteration: int) -> "Place":
         """Return the place of the body of a loop that is here, in one of its passes."""
-        return Place(suffix=f"{self.suffix}{_MARK}{iteration}", iteration=iteration)
+        return Place(suffix=f"{self.suffix}{MARK}{iteration}", iteration=iteration)
 
     def branch_inside(self, forked_by: TaskSeq, branch: int) -> "Place":
         """Return the place of a branch of the dynamic fork that is here."""
@@ -39,12 +39,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def outer_suffix(self, depth: int) -> str:
         """Return the suffix of what is within the outermost `depth` of the loops around here."""
-        passes = self.suffix.split(_MARK)
-        return _MARK.join(passes[: depth + 1])
+        passes = self.suffix.split(MARK)
+        return MARK.join(passes[: depth + 1])
 
 
 OUTSIDE: Final = Place()
 """In no loop, and no branch of a dynamic fork."""
+
+
+def place_at(suffix: str) -> Place:
+    """Return the place of a task of the definition that runs in the passes which a suffix names."""
+    if not suffix:
+        return OUTSIDE
+    return Place(suffix=suffix, iteration=int(suffix.rpartition(MARK)[2]))
 
 
 def place_of(spec: TaskScheduled) -> Place:
@@ -60,4 +67,4 @@ def without_pass(ref: RefName) -> tuple[RefName, int] | None:
     found = _PASS.search(ref)
     if found is None or not found.start():
         return None
-    return RefName(ref[: found.start()]), int(found.group()[len(_MARK) :])
+    return RefName(ref[: found.start()]), int(found.group()[len(MARK) :])

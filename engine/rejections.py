@@ -30,6 +30,7 @@ class RejectionCode(StrEnum):
     WORKFLOW_EXISTS = "WORKFLOW_EXISTS"
     NOTHING_TO_RETRY = "NOTHING_TO_RETRY"
     TASK_ALREADY_SCHEDULED = "TASK_ALREADY_SCHEDULED"
+    MESSAGES_FULL = "MESSAGES_FULL"
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -14,7 +14,8 @@ from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
 from engine.ending import fail
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
-from engine.expressions.references import Missing, resolve
+from engine.expressions.documents import Missing
+from engine.expressions.references import resolve
 from engine.graph import Node
 from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id, keyed_workflow_id
 from engine.inputs import task_input
@@ -85,9 +86,12 @@ def schedule_task(
             due_at_ms=draft.now_ms + delay_ms if delay_ms else 0,
             first_scheduled_at_ms=attempt.first_scheduled_at_ms,
             retry_of=attempt.retry_of,
+            deferred=() if place.forked_by else draft.deferred,  # a branch of a dynamic fork is data
+            given=draft.given,
             **particulars,
         )
     )
+    draft.deferred = ()  # it was this attempt's
     return seq
 
 
@@ -103,6 +107,7 @@ def refuse_input(draft: Draft, node: Node, attempt: Attempt, definition: TaskDef
     if problem:
         seq = schedule_task(draft, node, attempt, task_input=given)
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
+    draft.deferred = ()  # whoever schedules the task makes its input again
     return bool(problem)
 
 
@@ -153,7 +158,7 @@ class _InputLookup(StateLookup):
     __slots__ = ("_input",)
 
     def __init__(self, draft: Draft, task_input: JsonObject) -> None:
-        super().__init__(draft.state)
+        super().__init__(draft.state, decision=draft.budget)
         self._input = task_input
 
     def root(self, name: str) -> JsonValue | Missing:

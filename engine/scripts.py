@@ -15,6 +15,7 @@ from engine.conditions import condition_document, script_document
 from engine.deadlines import engine_timeouts
 from engine.dispatch import TO_SCRIPT
 from engine.draft import Attempt, Draft
+from engine.expressions.budget import ResolutionExceeded
 from engine.graph import Graph, Node
 from engine.ids import TaskSeq
 from engine.json_value import JsonObject
@@ -55,7 +56,10 @@ def script_of(state: WorkflowState, task: OpenTask, graph: Graph) -> ScriptReque
     node = node_of(graph, state, spec)
     if spec.repeats:
         source = node.task.loop_condition or ""
-        document = script_document(source, condition_document(state, graph, node, task), node.ref)
+        try:
+            document = script_document(source, condition_document(state, graph, node, task), node.ref)
+        except ResolutionExceeded as error:
+            source, document = f"throw new Error({msgspec.json.encode(str(error)).decode()})", {}
         return _javascript(task, source, document, iteration=state.loops[spec.seq])
     match spec.type:
         case "SWITCH":

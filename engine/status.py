@@ -59,10 +59,12 @@ WORKFLOW_TRANSITIONS: Final[dict[WorkflowStatus, frozenset[WorkflowStatus]]] = {
 
 TASK_TRANSITIONS: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
     TaskStatus.SCHEDULED: TASK_TERMINAL | {TaskStatus.IN_PROGRESS},
-    TaskStatus.IN_PROGRESS: TASK_TERMINAL - {TaskStatus.SKIPPED} | {TaskStatus.SCHEDULED},
-    **dict.fromkeys(TASK_TERMINAL, frozenset[TaskStatus]()),
+    TaskStatus.IN_PROGRESS: TASK_TERMINAL | {TaskStatus.SCHEDULED},
+    **dict.fromkeys(TASK_SUCCESSFUL, frozenset[TaskStatus]()),
+    **dict.fromkeys(TASK_UNSUCCESSFUL, frozenset({TaskStatus.IN_PROGRESS})),
 }
-"""Of an attempt; it begins SCHEDULED, and once ended it stays so. Back to SCHEDULED: its worker has handed it back."""
+"""Of an attempt; it begins SCHEDULED, and once ended it stays so, but for one that waits for a sub-workflow: if that
+runs again, the attempt is IN_PROGRESS again. Back to SCHEDULED: its worker has handed it back."""
 
 WORKFLOW_STATUS_OF_TASK: Final[dict[TaskStatus, WorkflowStatus]] = {
     TaskStatus.FAILED: WorkflowStatus.FAILED,

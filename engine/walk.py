@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.caching import find_output
-from engine.draft import FIRST_ATTEMPT, Draft, Visit
+from engine.draft import FIRST_ATTEMPT, Attempt, Draft, Visit
 from engine.ending import complete_workflow, end_workflow, succeed
+from engine.expressions.budget import ResolutionExceeded
+from engine.graph import Node
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, Task, WorkflowState
 from engine.scheduling import refuse_input, schedule_task
@@ -34,7 +36,7 @@ def settle(draft: Draft) -> None:
     """Walk on until the workflow waits for something or has ended."""
     while draft.state.status is WorkflowStatus.RUNNING:
         if draft.entries:
-            _enter(draft, draft.entries.popleft())
+            enter(draft, draft.entries.popleft())
         elif draft.ended:
             _leave(draft, draft.ended.popleft())
         elif draft.joins:
@@ -63,15 +65,13 @@ def notice_joins(draft: Draft, ref: RefName) -> None:
 def unvisited(draft: Draft) -> list[Visit]:
     """Return what has still to be entered: what the first run would have entered, had the workflow not ended.
 
-    Costs the length of the workflow: for retrying only.
+    Costs the length of the workflow: for what people ask for.
     """
     state = draft.state
     expected: deque[Visit] = deque(() if draft.graph.first is None else (Visit(ref=draft.graph.first),))
     for seq in sorted(state.latest.values()):
         task = state.tasks[seq]
-        if not isinstance(task, EndedTask):
-            continue
-        if task.status in _WALKED_ON:
+        if isinstance(task, EndedTask) and task.status in _WALKED_ON:
             expected.extend(_branches(draft, task))
             expected.extend(_leads_to(draft, task))
         elif task.spec.repeats:
@@ -103,7 +103,8 @@ def _asks_a_script(state: WorkflowState) -> bool:
     return any(state.loops.values())
 
 
-def _enter(draft: Draft, visit: Visit) -> None:
+def enter(draft: Draft, visit: Visit) -> None:
+    """Schedule a task, unless it is a first attempt at what has been entered before."""
     node = draft.node_to_enter(visit)
     if visit.attempt is FIRST_ATTEMPT:
         existing = draft.state.task(node.at)
@@ -119,15 +120,29 @@ def _enter(draft: Draft, visit: Visit) -> None:
         )
         end_workflow(draft, WorkflowStatus.FAILED, reason)
         return
+    given = visit.given
+    retried = visit.attempt.retry_of
+    if retried is not None and given is None and retried in draft.state.tasks:
+        given = draft.state.tasks[retried].spec.given
+    draft.given = given
+    try:
+        _schedule(draft, node, visit.attempt)
+    except ResolutionExceeded as error:
+        end_workflow(draft, WorkflowStatus.FAILED, f"task {node.at} cannot be scheduled: {error}")
+    draft.given = None
+
+
+def _schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
+    """Schedule a task as its type does, unless its input is refused, or its output is kept from another time."""
     definition = node.task_definition
-    if definition is not None and definition.enforce_schema and refuse_input(draft, node, visit.attempt, definition):
+    if definition is not None and definition.enforce_schema and refuse_input(draft, node, attempt, definition):
         return
-    attempt = visit.attempt
     if node.task.cache_config is not None:
         attempt, given, found = find_output(draft, node, attempt)
         if found is not None:
             succeed(draft, schedule_task(draft, node, attempt, task_input=given), found)
             return
+        draft.deferred = ()
     behaviour_of(node.task.type).schedule(draft, node, attempt)
 
 

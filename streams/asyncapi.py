@@ -18,10 +18,11 @@ from engine.commands import Command
 from engine.ids import TaskId, WorkflowId
 from engine.json_value import JsonObject, JsonValue
 from engine.status import TaskStatus, WorkflowStatus
+from streams.publishing.messages import InternalEvent
 from streams.records import EventRecord
-from streams.topics import COMMANDS, DEAD_LETTER, EVENTS, OUTCOMES, TASKS_PREFIX
+from streams.topics import COMMANDS, DEAD_LETTER, EVENTS, INTERNAL_EVENTS, OUTCOMES, TASKS_PREFIX
 
-INTERNAL_COMMANDS: Final = frozenset({"child_ended", "child_started", "fire_timer"})
+INTERNAL_COMMANDS: Final = frozenset({"child_ended", "child_started", "fire_timer", "resume_child", "revive_task"})
 """Commands that Podium sends to itself. They are in the topic, but nobody else has a reason to send them."""
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -109,13 +110,15 @@ def document() -> JsonObject:
     """Return the AsyncAPI document of the public topics."""
     commands, records = get_args(Command), get_args(EventRecord)
     _, schemas = msgspec.json.schema_components(
-        [Command, EventRecord, TaskRecord, OutcomeRecord, DeadLetterRecord], ref_template=_SCHEMAS + "{name}"
+        [Command, EventRecord, TaskRecord, OutcomeRecord, InternalEvent, DeadLetterRecord],
+        ref_template=_SCHEMAS + "{name}",
     )
     channels = {
         "commands": _channel(COMMANDS, "What shall be done. Services and workers produce here.", commands),
         "events": _channel(EVENTS, "What was decided, for change data capture. Only Podium writes here.", records),
         "tasks": _channel(TASKS_PREFIX + "{taskType}", _TASKS, (TaskRecord,), **_TASK_TYPE),
         "outcomes": _channel(OUTCOMES, "How workflows ended.", (OutcomeRecord,)),
+        "internalEvents": _channel(INTERNAL_EVENTS, _INTERNAL, (InternalEvent,)),
         "deadLetter": _channel(DEAD_LETTER, "Records that nobody could use.", (DeadLetterRecord,)),
     }
     return {
@@ -133,7 +136,7 @@ def document() -> JsonObject:
         "components": {
             "messages": {
                 message_name(kind): _message(kind)
-                for kind in (*commands, *records, TaskRecord, OutcomeRecord, DeadLetterRecord)
+                for kind in (*commands, *records, TaskRecord, OutcomeRecord, InternalEvent, DeadLetterRecord)
             },
             "schemas": {name: _schema(schema) for name, schema in sorted(schemas.items())},
         },
@@ -148,6 +151,10 @@ _ABOUT: Final = (
 _TASKS: Final = (
     "Tasks of one type for its workers: consumer group `workers.{taskType}` with the same prefix. A task may come "
     "twice; the first result counts. Tasks of a domain are in `tasks.{taskType}.{domain}`."
+)
+_INTERNAL: Final = (
+    "The internal queues: what EVENT tasks and listeners send to `conductor:…` sinks. A message may come twice, "
+    "with the same `messageId`; messages of one workflow are in order."
 )
 _TASK_TYPE: Final = {
     "taskType": {

@@ -84,6 +84,7 @@ class _OwnQueues:
         self.poll = queues.poll
         self.sizes = queues.sizes
         self.poll_records = queues.poll_records
+        self.last_poll_ms = queues.last_poll_ms
 
     async def run(self) -> None:
         """Do nothing until cancelled: the owner of the tasks fills the queues itself."""

@@ -33,7 +33,7 @@ async def open_kafka(settings: NodeSettings, *, now_ms: Callable[[], int]) -> As
     )
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(KafkaLog(kafka))
-        outlet = await stack.enter_async_context(KafkaOutlet(kafka))
+        outlet = await stack.enter_async_context(KafkaOutlet(kafka, log=log))
         directory = OwnerDirectory(log)
 
         def make_desk(queues: PollQueues, machine_of: Callable[[WorkflowId], PartitionMachine | None]) -> TaskDesk:
@@ -47,7 +47,7 @@ async def open_kafka(settings: NodeSettings, *, now_ms: Callable[[], int]) -> As
             assignment=KafkaAssignment(kafka),
             make_desk=make_desk,
             make_polls=lambda queues: ClusterPolls(
-                queues, kafka, now_ms=now_ms, url=settings.url, node_urls=directory.urls
+                queues, kafka, log=log, now_ms=now_ms, url=settings.url, node_urls=directory.urls
             ),
             announce_owner=lambda partition, epoch: directory.announce(partition, settings.url, epoch),
             owner_url=directory.url,

@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import socket
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -19,6 +18,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from engine.context import NO_LISTENERS, Listeners
 from engine.graph import Graphs
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
@@ -29,6 +29,7 @@ from streams.dispatch.claims import Claims
 from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
+from streams.instants import epoch_ms
 from streams.kept_outputs import KeptOutputs
 from streams.node_history import NodeHistory, open_history
 from streams.outward import NodeOutward
@@ -36,13 +37,17 @@ from streams.ownership import OwnedPartitions
 from streams.partition.machine import PartitionMachine
 from streams.partition.processor import PartitionProcessor, Settings
 from streams.ports import LogRecord
+from streams.publishing.relay import Relays
+from streams.publishing.sinks import KafkaTargets, Sinks, TopicPublisher
+from streams.publishing.tasks import BuiltInPublications
 from streams.registry import Registry
+from streams.rehearsals import NodeRehearsals
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
 from streams.schemas import JsonSchemas
 from streams.script_tasks import BuiltInScripts
 from streams.scripts.pool import ScriptPool
-from streams.service import Definitions, History, TaskPolls, Workflows
+from streams.service import Definitions, History, Rehearsals, TaskPolls, Workflows
 from streams.settings import NodeSettings
 from streams.topics import engine_topics
 from streams.workers.http import HttpWorker
@@ -55,6 +60,8 @@ EVICT_EVERY_S: Final = 1.0
 SETTLE_WITHIN_S: Final = 2.0
 """At an orderly end. With the requests that run (8 s by default) it stays within the 10 s that supervisors give."""
 START_MARK: Final = b'"start_workflow"'
+FAMILY_MARKS: Final = (b'"revive_task"', b'"resume_child"')
+"""What an ended workflow may be told by another one."""
 
 
 class _Wanted(msgspec.Struct, rename="camel"):
@@ -82,13 +89,17 @@ class RunningNode:
         self._noise = random.random
         self._schemas = JsonSchemas()
         self._outputs = KeptOutputs()
+        self._listeners = _listeners(settings)
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
         self._registry = Registry(backend.log)
         self._graphs = Graphs(self._registry)
         self._commands = CommandOutlet(backend.log, partitions=backend.partitions)
         self._replies = Replies(process=self._name)
-        self._queues = PollQueues(now_ms=epoch_ms, claim=Claims(self._commands).claim)
+        claims = Claims(self._commands)
+        self._queues = PollQueues(
+            now_ms=epoch_ms, claim=claims.claim, references=settings.references, refuse=claims.refuse
+        )
         self._owned = OwnedPartitions(
             self._make_processor, on_change=self._owned_changed, announce=backend.announce_owner
         )
@@ -98,10 +109,19 @@ class RunningNode:
             allow_private=settings.allow_private_targets, allowed_hosts=frozenset(settings.allowed_hosts)
         )
         self._http = HttpWorker(policy=policy)
-        self._requests = BuiltInRequests(self._http, self._commands)
+        self._requests = BuiltInRequests(self._http, self._commands, settings.references)
         self._scripts = BuiltInScripts(
-            ScriptPool, self._commands, graph_of=lambda state: self._graphs.of(state.started)
+            ScriptPool,
+            self._commands,
+            graph_of=lambda state: self._graphs.of(state.started),
+            references=settings.references,
         )
+        self._sinks = Sinks(
+            log=backend.log, partitions=backend.partitions, http=self._http, kafka=_kafka_targets(settings)
+        )
+        self._publications = BuiltInPublications(self._sinks, self._commands)
+        self._relays = Relays(backend.log, self._sinks, patience_s=settings.publish_patience_seconds)
+        self._rehearsals = NodeRehearsals(self._registry, self._scripts, self._schemas)
         self._outward = NodeOutward(
             log=backend.log,
             commands=self._commands,
@@ -109,8 +129,10 @@ class RunningNode:
             desk=backend.make_desk(self._queues, self._machine_of),
             requests=self._requests,
             scripts=self._scripts,
+            publications=self._publications,
             announce=backend.durable_queues,
             on_ended=self._ended,
+            on_outgoing=self._relays.wake,
         )
         self._workflows = NodeWorkflows(
             commands=self._commands,
@@ -144,6 +166,12 @@ class RunningNode:
     def polls(self) -> TaskPolls:
         """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
         return self._polls
+
+    @property
+    def rehearsals(self) -> Rehearsals:
+        """Runs with prepared answers."""
+        self._require_up()
+        return self._rehearsals
 
     @property
     def history(self) -> History:
@@ -209,9 +237,12 @@ class RunningNode:
             await self._until_reachable(lambda: self._backend.log.create_topics(topics))
             await self._until_reachable(lambda: stack.enter_async_context(self._registry))
             await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._sinks)
             self._up.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._backend.follow_owners(), name="owners")
+                group.create_task(self._publications.run(), name="publications")
+                group.create_task(self._relays.run(), name="relays")
                 group.create_task(self._polls.run(), name="polls")
                 group.create_task(self._backend.assignment.run(self._owned), name="assignment")
 
@@ -246,6 +277,7 @@ class RunningNode:
             definitions=self._registry,
             noise=self._noise,
             durable_queues=self._backend.durable_queues,
+            listeners=self._listeners,
             schemas=self._schemas,
             outputs=self._outputs,
         )
@@ -263,15 +295,22 @@ class RunningNode:
             ),
             now_ms=epoch_ms,
             load=self._load,
+            handover=self._history.handover(partition),
         )
 
     async def _load(self, commands: Sequence[LogRecord]) -> None:
-        """Read the newest definitions if a command starts a workflow by a name that is not known here yet."""
+        """Fetch what decisions about these commands need and is not in memory.
+
+        That is a definition that is not known here yet; and an ended workflow that a parent or a child speaks to.
+        """
+        is_fresh = False
         for record in commands:
             value = record.value or b""
-            if START_MARK in value and self._names_unknown(value):
+            if not is_fresh and START_MARK in value and self._names_unknown(value):
                 await self._registry.refresh()
-                return
+                is_fresh = True
+            if any(mark in value for mark in FAMILY_MARKS):
+                await self._workflows.bring_back(record)
 
     def _names_unknown(self, value: bytes) -> bool:
         try:
@@ -289,13 +328,30 @@ class RunningNode:
 
     def _owned_changed(self, partition: int, *, owned: bool) -> None:
         self._history.own(partition, owned=owned)
+        self._relays.own(partition, owned=owned)
         if not owned:
             self._replies.abandon(partition)
 
 
-def epoch_ms() -> int:
-    """Return the time, in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
+def _listeners(settings: NodeSettings) -> Listeners:
+    """Return where changes of status are told; without any, decisions do not even ask."""
+    found = Listeners(workflow_sink=settings.workflow_status_sink, task_sink=settings.task_status_sink)
+    return NO_LISTENERS if found == NO_LISTENERS else found
+
+
+def _kafka_targets(settings: NodeSettings) -> KafkaTargets:
+    def open_publisher(servers: str) -> TopicPublisher:
+        from streams.kafka.publisher import KafkaPublisher  # noqa: PLC0415 - as for the backend
+        from streams.kafka.settings import KafkaSettings  # noqa: PLC0415
+
+        return KafkaPublisher(KafkaSettings(bootstrap=servers))
+
+    return KafkaTargets(
+        default=settings.event_kafka or settings.kafka or "",
+        allowed=frozenset(settings.publish_servers),
+        prefix=settings.topic_prefix,
+        open_publisher=open_publisher,
+    )
 
 
 def _open_backend(settings: NodeSettings) -> AbstractAsyncContextManager[Backend]:

@@ -15,6 +15,7 @@ from engine.json_value import JsonObject
 from engine.model import WorkflowState
 from streams.errors import HistoryUnavailable
 from streams.history import HistorySettings, HistoryStore, Projector
+from streams.partition.handover import Handover
 from streams.ports import Log
 from streams.service import History, SearchFor, SearchPage
 from streams.settings import NodeSettings
@@ -34,6 +35,10 @@ class NodeHistory(Protocol):
 
     def own(self, partition: int, *, owned: bool) -> None:
         """Follow a partition while this node owns it."""
+        ...
+
+    def handover(self, partition: int) -> Handover | None:
+        """Return what the owner of a partition in this process hands its acknowledged decisions to, if to anything."""
         ...
 
     def projected(self, partition: int) -> int:
@@ -64,6 +69,10 @@ class ProjectedHistory:
         else:
             self._projector.unfollow(partition)
 
+    def handover(self, partition: int) -> Handover | None:
+        """See `NodeHistory`."""
+        return self._projector.handover(partition)
+
     def projected(self, partition: int) -> int:
         """See `NodeHistory`."""
         return self._projector.position(partition) or 0
@@ -93,6 +102,11 @@ class NoHistory:
 
     def own(self, partition: int, *, owned: bool) -> None:
         """See `NodeHistory`. There is nothing to follow."""
+
+    def handover(self, partition: int) -> Handover | None:
+        """See `NodeHistory`. Nobody would take it."""
+        del partition
+        return None
 
     def projected(self, partition: int) -> int:
         """See `NodeHistory`. Nothing has to be waited for: ended workflows are forgotten after their grace."""

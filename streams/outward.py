@@ -13,17 +13,19 @@ import msgspec
 import structlog
 
 from engine.commands import Command, tag_of, workflow_of
-from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_WORKER
-from engine.ids import TaskId, task_id
+from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
+from engine.effects import PublishMessage
+from engine.ids import TaskId, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import OpenTask, PendingTask, WorkflowState
 from streams.command_outlet import CommandOutlet
 from streams.errors import RecordTooLarge
 from streams.partition.turn import Outbox
 from streams.ports import Log, LogRecord, NewRecord
+from streams.publishing.messages import OutgoingMessage
 from streams.replies import Replies
 from streams.substitutes import instead_of, undeliverable, without_payload
-from streams.topics import DEAD_LETTER, OUTCOMES
+from streams.topics import DEAD_LETTER, OUTCOMES, OUTGOING
 
 _encoder: Final = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -57,6 +59,14 @@ class ScriptTasks(Protocol):
         ...
 
 
+class Publications(Protocol):
+    """The built-in publisher."""
+
+    def begin(self, state: WorkflowState, task: OpenTask) -> None:
+        """Send what a task sends; the result comes back as a command. Beginning twice does it once."""
+        ...
+
+
 class NodeOutward:
     """The receiver of all outboxes of this process."""
 
@@ -69,17 +79,24 @@ class NodeOutward:
         desk: TaskDesk,
         requests: Requests,
         scripts: ScriptTasks,
+        publications: Publications,
         announce: bool,
         on_ended: Callable[[WorkflowState], None],
+        on_outgoing: Callable[[int], None],
     ) -> None:
-        """`announce`: publish ended workflows on `outcomes` (somebody outside can read that topic)."""
+        """`announce`: publish ended workflows on `outcomes` (somebody outside can read that topic).
+
+        `on_outgoing` is told the partition in which messages for listeners wait now.
+        """
         self._log = log
         self._commands = commands
         self._replies = replies
         self._desk = desk
         self._requests = requests
         self._scripts = scripts
+        self._publications = publications
         self._announce = announce
+        self._on_outgoing = on_outgoing
         self._on_ended = on_ended
 
     def now(self, outbox: Outbox) -> Awaitable[object] | None:
@@ -89,6 +106,8 @@ class NodeOutward:
                 self._requests.begin(task_id(state.workflow_id, task.spec.seq), task)
             elif task.spec.dispatch == TO_SCRIPT:
                 self._scripts.begin(state, task)
+            elif task.spec.dispatch == TO_SINK:
+                self._publications.begin(state, task)
         offered = _offered(outbox)
         handed_out = self._desk.offer(offered) if offered else None
         for attempt in outbox.retracts:
@@ -118,11 +137,14 @@ class NodeOutward:
         for home, source in outbox.forwards:
             record = NewRecord(key=source.key, value=source.value)
             receivers.append(_Receiver(sent=self._commands.enqueue_record(home, record)))
-        self._publish(receivers, DEAD_LETTER, 0, [_dead_letter(source, why) for source, why in outbox.dead_letters])
+        self._publish(receivers, DEAD_LETTER, 0, [dead_letter(source, why) for source, why in outbox.dead_letters])
         if self._announce:
             self._publish(receivers, OUTCOMES, partition, _outcomes(outbox.outcomes))
+        self._publish(receivers, OUTGOING, partition, _outgoing(outbox.messages))
         if receivers:
             await _wait_all(receivers)
+        if outbox.messages:
+            self._on_outgoing(partition)
 
     def _publish(self, receivers: "list[_Receiver]", topic: str, partition: int, records: list[NewRecord]) -> None:
         if records:
@@ -204,8 +226,26 @@ def _outcomes(states: Sequence[WorkflowState]) -> list[NewRecord]:
     ]
 
 
-def _dead_letter(source: LogRecord, why: str) -> NewRecord:
-    """The original bytes as base64 (they may be anything), where they stood and why nobody could use them."""
+def _outgoing(messages: Sequence[tuple[WorkflowId, PublishMessage]]) -> list[NewRecord]:
+    return [
+        NewRecord(
+            key=workflow_id.encode(),
+            value=_encoder.encode(
+                OutgoingMessage(
+                    message_id=message.message_id,
+                    workflow_id=workflow_id,
+                    sink=message.sink,
+                    at_ms=message.at_ms,
+                    payload=message.payload,
+                )
+            ),
+        )
+        for workflow_id, message in messages
+    ]
+
+
+def dead_letter(source: LogRecord, why: str) -> NewRecord:
+    """Return the record of what nobody could use: its bytes as base64 (they may be anything), where it was, and why."""
     letter = {
         "topic": source.topic,
         "partition": source.partition,

@@ -49,13 +49,17 @@ class Replies:
         Raises:
             DecisionTimeout: it has not come in time, or will be made by another process.
         """
+        future = self._waiting[request_id]
+        # A timer of the loop: `asyncio.timeout` costs 2 µs more, on every call.
+        timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, _give_up, future)
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await self._waiting[request_id]
+            return await future
         except TimeoutError:
             why = f"was not decided within {timeout_ms} ms"
         except OwnershipLost as lost:
             why = f"was not decided here before {lost}"
+        finally:
+            timer.cancel()
         message = (
             f"the command for workflow {workflow_id} is stored, but {why}; it will be: ask for the workflow's state"
         )
@@ -65,3 +69,8 @@ class Replies:
         """Stop waiting. Idempotent."""
         self._waiting.pop(request_id, None)
         self._partitions.pop(request_id, None)
+
+
+def _give_up(future: asyncio.Future[Answer]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from engine.commands import ReportTaskResult
+from engine.events import TaskScheduled
 from engine.ids import TaskId, WorkflowId
 from engine.json_value import JsonObject
 from engine.model import OpenTask
@@ -19,12 +20,14 @@ from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus
 from streams.command_outlet import CommandOutlet
 from streams.errors import StreamsError
+from streams.references import ReferenceUnresolved, ReferenceValues
 
 REQUESTS_MAX: Final = 200
 """Requests under way at once; the others wait their turn."""
 REPORT_AGAIN_AFTER_S: Final = 1.0
 REASON_CHARS_MAX: Final = 2_000
 """Of what an exception says: it may repeat a whole input."""
+_NO_VALUES: Final = ReferenceValues()
 
 _log = structlog.get_logger(__name__)
 
@@ -59,19 +62,22 @@ class RequestWorker(Protocol):
 class BuiltInRequests:
     """Runs requests until cancelled."""
 
-    def __init__(self, worker: RequestWorker, commands: CommandOutlet) -> None:
-        """Make requests with `worker`, report through `commands`."""
+    def __init__(
+        self, worker: RequestWorker, commands: CommandOutlet, references: ReferenceValues = _NO_VALUES
+    ) -> None:
+        """Make requests with `worker`, report through `commands`; `references` knows what inputs only name."""
         self._worker = worker
         self._commands = commands
+        self._references = references
         self._under_way: set[TaskId] = set()
-        self._waiting: asyncio.Queue[tuple[TaskId, JsonObject]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[TaskId, TaskScheduled]] = asyncio.Queue()
         """Never more than the open HTTP tasks of this node's workflows: their states hold the same inputs already."""
 
     def begin(self, attempt: TaskId, task: OpenTask) -> None:
         """Queue a request, unless it is under way."""
         if attempt not in self._under_way:
             self._under_way.add(attempt)
-            self._waiting.put_nowait((attempt, task.spec.input))
+            self._waiting.put_nowait((attempt, task.spec))
 
     async def run(self) -> None:
         """Make requests, a bounded number at once."""
@@ -81,24 +87,31 @@ class BuiltInRequests:
 
     async def _serve(self) -> None:
         while True:
-            attempt, task_input = await self._waiting.get()
+            attempt, spec = await self._waiting.get()
             try:
-                await report(self._commands, await self._result(attempt, task_input))
+                await report(self._commands, await self._result(attempt, spec))
             finally:
                 self._under_way.discard(attempt)
 
-    async def _result(self, attempt: TaskId, task_input: JsonObject) -> ReportTaskResult:
+    async def _result(self, attempt: TaskId, spec: TaskScheduled) -> ReportTaskResult:
         try:
-            result = await self._worker.run(task_input, attempt_id=attempt)
+            whole = self._references.made_whole(spec.input, spec.deferred)
+        except ReferenceUnresolved as error:
+            return failed(attempt, str(error))
+        try:
+            result = await self._worker.run(whole.input, attempt_id=attempt)
         except Exception as error:  # noqa: BLE001 - one request must not end the node, nor leave its task open for ever
-            _log.exception("request_broke", task_id=attempt)
-            return failed(attempt, f"the request could not be made: {type(error).__name__}: {error}")
+            # A traceback may quote the request: where secrets are in it, the kind of the error has to do.
+            _log.error("request_broke", task_id=attempt, error=type(error).__name__, exc_info=not whole.secrets)
+            return failed(attempt, whole.masked(f"the request could not be made: {type(error).__name__}: {error}"))
+        # What the other side answers is the task's output, whatever it is. What went wrong is said by this process.
+        is_ours = result.status is not TaskStatus.COMPLETED
         return ReportTaskResult(
             workflow_instance_id=workflow_of_attempt(attempt),
             task_id=attempt,
             status=result.status,
-            output_data=result.output,
-            reason_for_incompletion=result.reason or None,
+            output_data=whole.masked(result.output) if is_ours else result.output,
+            reason_for_incompletion=whole.masked(result.reason) or None,
             worker_id=ENGINE_WORKER,
         )
 

@@ -8,11 +8,14 @@ each pass of a loop being another, and that every one ends in a report, whatever
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from engine.commands import ReportTaskResult
+from engine.deferral import Deferral
 from engine.graph import Graph
 from engine.ids import TaskId, task_id
 from engine.json_value import JsonObject
@@ -22,13 +25,17 @@ from engine.scripts import ScriptRequest, script_of
 from engine.status import TaskStatus
 from streams.command_outlet import CommandOutlet
 from streams.errors import StreamsError
-from streams.requests import REASON_CHARS_MAX, report, workflow_of_attempt
+from streams.references import ReferenceUnresolved, ReferenceValues
+from streams.requests import REASON_CHARS_MAX, failed, report, workflow_of_attempt
 from streams.scripts.jobs import Form, Language, ScriptJob, ScriptResult, ScriptValue
 
 REPORTS_MAX: Final = 64
 """Scripts and reports under way at once. The pool runs fewer; the others wait for the log to take their results."""
 ASK_AGAIN_AFTER_S: Final = 1.0
 """When the pool can run nothing now."""
+_NO_VALUES: Final = ReferenceValues()
+
+Deferrals: TypeAlias = tuple[Deferral, ...]
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +52,15 @@ class Scripts(Protocol):
         ...
 
 
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A script to run. `result` is set for somebody who waits for it; otherwise it is reported as a command."""
+
+    attempt: TaskId
+    request: ScriptRequest
+    deferred: Deferrals = ()
+    result: asyncio.Future[ScriptResult] | None = None
+
+
 class BuiltInScripts:
     """Runs scripts until cancelled. The pool is opened when the first script comes: many nodes never need one."""
 
@@ -53,14 +69,19 @@ class BuiltInScripts:
         open_pool: Callable[[], AbstractAsyncContextManager[Scripts]],
         commands: CommandOutlet,
         graph_of: Callable[[WorkflowState], Graph],
+        references: ReferenceValues = _NO_VALUES,
     ) -> None:
-        """Run scripts in the pool that `open_pool` opens, report through `commands`."""
+        """Run scripts in the pool that `open_pool` opens, report through `commands`.
+
+        `references` knows what inputs only name.
+        """
+        self._references = references
         self._open_pool = open_pool
         self._commands = commands
         self._graph_of = graph_of
         self._under_way: set[tuple[TaskId, int]] = set()
-        self._waiting: asyncio.Queue[tuple[TaskId, ScriptRequest]] = asyncio.Queue()
-        """Never more than the open tasks of this node's workflows that wait for a script."""
+        self._waiting: asyncio.Queue[_Wanted] = asyncio.Queue()
+        """Never more than the open tasks of this node's workflows that wait for a script, and those who `compute`."""
 
     def begin(self, state: WorkflowState, task: OpenTask) -> None:
         """Queue the script that a task waits for, unless it is under way."""
@@ -68,7 +89,13 @@ class BuiltInScripts:
         request = script_of(state, task, self._graph_of(state))
         if (attempt, request.iteration) not in self._under_way:
             self._under_way.add((attempt, request.iteration))
-            self._waiting.put_nowait((attempt, request))
+            self._waiting.put_nowait(_Wanted(attempt=attempt, request=request, deferred=task.spec.deferred))
+
+    async def compute(self, attempt: TaskId, request: ScriptRequest) -> ScriptResult:
+        """Run a script of no task of this node's workflows and return what it came to."""
+        result: asyncio.Future[ScriptResult] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait(_Wanted(attempt=attempt, request=request, result=result))
+        return await result
 
     async def run(self) -> None:
         """Run scripts, a bounded number at once."""
@@ -80,12 +107,35 @@ class BuiltInScripts:
 
     async def _serve(self, pool: Scripts) -> None:
         while True:
-            attempt, request = await self._waiting.get()
+            wanted = await self._waiting.get()
+            if wanted.result is not None:
+                await _tell(pool, wanted, wanted.result)
+                continue
+            attempt, request, deferred = wanted.attempt, wanted.request, wanted.deferred
             try:
-                result = await _result_of(pool, attempt, request)
-                await report(self._commands, _report(attempt, request, result))
+                await report(self._commands, await self._outcome(pool, attempt, request, deferred))
             finally:
                 self._under_way.discard((attempt, request.iteration))
+
+    async def _outcome(
+        self, pool: Scripts, attempt: TaskId, request: ScriptRequest, deferred: Deferrals
+    ) -> ReportTaskResult:
+        try:
+            whole = self._references.made_whole(request.document, deferred)
+        except ReferenceUnresolved as error:
+            return failed(attempt, str(error))
+        result = await _result_of(pool, attempt, replace(request, document=whole.input))
+        told = _report(attempt, request, result)
+        return replace(told, reason_for_incompletion=whole.masked(told.reason_for_incompletion))
+
+
+async def _tell(pool: Scripts, wanted: "_Wanted", result: asyncio.Future[ScriptResult]) -> None:
+    """Run a script for somebody who waits for it, unless he has gone."""
+    if result.done():
+        return
+    found = await _result_of(pool, wanted.attempt, wanted.request)
+    if not result.done():
+        result.set_result(found)
 
 
 async def _result_of(pool: Scripts, attempt: TaskId, request: ScriptRequest) -> ScriptResult:

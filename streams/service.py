@@ -10,12 +10,14 @@ from typing import Protocol
 
 import msgspec
 
-from engine.commands import Command
+from engine.commands import Command, StartWorkflow
 from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.graph import Graphs
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
+from engine.mocks import Mocks
 from engine.model import WorkflowState
+from engine.rehearsal import Rehearsal
 from engine.rejections import Rejected
 from streams.errors import StreamsError
 from streams.watches import Watching
@@ -187,8 +189,24 @@ class TaskPolls(Protocol):
         """Return how many tasks wait per queue (`[domain:]type`)."""
         ...
 
+    def last_poll_ms(self, task_type: str, domain: str) -> int | None:
+        """Return when a worker last polled a queue (epoch ms): 0 for never yet, None if others may know more."""
+        ...
+
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """Return who polled last: Conductor's PollData {queueName, domain, workerId, lastPollTime}."""
+        ...
+
+
+class Rehearsals(Protocol):
+    """Runs with prepared answers and without a log: nothing of them is stored."""
+
+    async def run(self, command: StartWorkflow, *, mocks: Mocks, definitions: Sequence[WorkflowDef] = ()) -> Rehearsal:
+        """Run a workflow as far as it goes. `definitions` hold, in this run, before those that are registered.
+
+        Raises:
+            TooManyRehearsals: this node has enough to do with others.
+        """
         ...
 
 
@@ -270,6 +288,11 @@ class Node(Protocol):
     @property
     def polls(self) -> TaskPolls:
         """The tasks that wait for pollers. Answers, emptily, also while the log is away."""
+        ...
+
+    @property
+    def rehearsals(self) -> Rehearsals:
+        """Runs with prepared answers."""
         ...
 
     @property

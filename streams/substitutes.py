@@ -27,7 +27,7 @@ from streams.ports import NewRecord
 
 REASON_CHARS_MAX: Final = 1_000
 """A reason may be what made the record too large."""
-_PAYLOADS: Final[JsonObject] = {"output": {}, "value": None}
+_PAYLOADS: Final[JsonObject] = {"output": {}, "value": None, "payload": {}}
 """The fields of a public record that can be large, and what stands there when they are left out."""
 
 _encoder: Final = msgspec.json.Encoder()

@@ -7,6 +7,7 @@ right.
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -18,10 +19,17 @@ OWNERS: Final = "owners"
 SNAPSHOTS: Final = "snapshots"
 OUTCOMES: Final = "outcomes"
 DEAD_LETTER: Final = "dead-letter"
+OUTGOING: Final = "outgoing"
+"""Messages for listeners that have not been sent yet."""
+INTERNAL_EVENTS: Final = "events.internal"
+"""The internal queues, all of them: what EVENT tasks and listeners send to `conductor:…`."""
 TASKS_PREFIX: Final = "tasks."
 
 PARTITIONS_MAX: Final = 1024
 """More partitions than this cost more than they bring: one owner loop each."""
+
+_KEYS_REMEMBERED: Final = 16_384
+"""The hash costs 3 µs (measured), the look-up 0.1, and a workflow at work is asked about several times per command."""
 
 _ESCAPED: Final = re.compile(r"[^a-zA-Z0-9_-]|_(?=[0-9a-f]{2})")
 _NAME_CHARS_MAX: Final = 100
@@ -47,6 +55,8 @@ def engine_topics(*, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(name=EVENTS, partitions=partitions, keep_forever=True),
         TopicSpec(name=SNAPSHOTS, partitions=partitions, compacted=True),
         TopicSpec(name=OUTCOMES, partitions=partitions),
+        TopicSpec(name=OUTGOING, partitions=partitions),
+        TopicSpec(name=INTERNAL_EVENTS, partitions=partitions),
         TopicSpec(name=DEFINITIONS, partitions=1, compacted=True),
         TopicSpec(name=OWNERS, partitions=1, compacted=True),
         TopicSpec(name=DEAD_LETTER, partitions=1, keep_forever=True),
@@ -63,6 +73,7 @@ def task_topic(task_type: str, *, domain: str = "", partitions: int = 1) -> Topi
     return TopicSpec(name=name, partitions=partitions)
 
 
+@lru_cache(maxsize=_KEYS_REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key, as Kafka's default partitioner does."""
     if partitions == 1:

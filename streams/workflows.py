@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from engine.commands import Command, StartWorkflow, workflow_of
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from engine.rejections import RejectionCode
 from streams.command_outlet import CommandOutlet
-from streams.errors import OwnershipLost
+from streams.errors import OwnershipLost, StreamsError
 from streams.ownership import OwnedPartitions
 from streams.partition.processor import PartitionProcessor
+from streams.ports import LogRecord
 from streams.replies import Replies
 from streams.service import Answer, DecisionTimeout, History, NotOwner
 from streams.watches import Watching
@@ -33,6 +35,19 @@ RETURNS_MAX: Final = 3
 """How often an ended workflow is taken back for one command: where the log is slow, it may leave again before that."""
 STATES_AT_ONCE: Final = 500
 """Of a scan over all workflows in memory, before others get a turn: up to 10 ms of work."""
+
+BRING_BACK_WAIT_MS: Final = 2_000
+"""How long decisions of a partition wait for the history because one workflow speaks to another that has ended."""
+
+
+class _Addressee(msgspec.Struct, rename="camel"):
+    """What of a command says for whom it is."""
+
+    workflow_id: WorkflowId
+
+
+_addressee_decoder: Final = msgspec.json.Decoder(_Addressee)
+_log = structlog.get_logger(__name__)
 
 _FORGOTTEN: Final = frozenset({RejectionCode.WORKFLOW_NOT_FOUND, RejectionCode.TASK_NOT_FOUND})
 
@@ -97,6 +112,24 @@ class NodeWorkflows:
     def watching(self) -> Watching:
         """Return a watch over workflows of this process."""
         return Watching(self._processor_of)
+
+    async def bring_back(self, record: LogRecord) -> None:
+        """Hold the ended workflow that a command is for, if it is not in memory and the history has it.
+
+        Where the history cannot answer in time the command is decided without it, and refused: whoever sent it is told.
+        """
+        try:
+            workflow_id = _addressee_decoder.decode(record.value or b"").workflow_id
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return
+        processor = self._owned.processor(record.partition)
+        if processor is None or workflow_id in processor.machine.table:
+            return
+        try:
+            async with asyncio.timeout(BRING_BACK_WAIT_MS / 1000):
+                await self._return(workflow_id)
+        except (TimeoutError, StreamsError) as error:
+            _log.warning("workflow_not_brought_back", workflow_id=workflow_id, error=str(error))
 
     async def open_states(self) -> Sequence[WorkflowState]:
         """Return the workflows in memory of this node's partitions. Costs as much as there are."""

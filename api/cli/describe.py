@@ -1,7 +1,7 @@
 """`podium describe`: one workflow on the terminal.
 
 Must not compute what the server knows. Keeps the invariant that everything which explains where a workflow
-stands is on one screen: its status, its reason, each attempt with its times.
+stands is on one screen: its status, its reason, what it waits for, each attempt with its times.
 """
 
 import datetime as dt
@@ -65,6 +65,8 @@ def _head(workflow: JsonObject) -> list[Text]:
     ):
         if workflow.get(field):
             lines.append(Text(f"{label:<9} {workflow[field]}"))
+    if "waitingFor" in workflow:
+        lines.append(Text(f"waits for {workflow['waitingFor']['sentence']}"))
     lines.append(Text(f"input     {_short(workflow['input'])}"))
     lines.append(Text(f"output    {_short(workflow['output'])}"))
     return lines
@@ -76,9 +78,10 @@ def _table(tasks: list[JsonObject]) -> Table:
         table.add_column(name, no_wrap=name != "task")
     for name in ("try", "queued", "ran"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("worker, reason")
+    table.add_column("worker, reason, what it waits for")
     for task in tasks:
-        remark = " ".join(filter(None, (task.get("workerId"), task.get("reasonForIncompletion"))))
+        waits = task.get("waitingFor", {}).get("sentence")
+        remark = " ".join(filter(None, (task.get("workerId"), task.get("reasonForIncompletion"), waits)))
         ran = _span(task["endTime"] - task["startTime"]) if task["endTime"] and task["startTime"] else ""
         table.add_row(
             str(task["seq"]),

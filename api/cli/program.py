@@ -91,6 +91,27 @@ def serve(  # noqa: PLR0913 (one parameter per flag)
         list[str] | None,
         _setting("ALLOWED_HOSTS", "A private host that HTTP tasks may call; repeatable.", "--allowed-host"),
     ] = None,
+    secrets_dir: Annotated[Path | None, _setting("SECRETS_DIR", "Directory with one file per secret.")] = None,
+    secret_env_prefix: Annotated[
+        str | None, _setting("SECRET_ENV_PREFIX", "What variables that hold secrets begin with.")
+    ] = None,
+    env_names: Annotated[
+        list[str] | None, _setting("ENV_NAMES", "A variable that workflows may name; repeatable.", "--env-name")
+    ] = None,
+    event_kafka: Annotated[
+        str | None, _setting("EVENT_KAFKA", "Brokers that workflows publish to.", metavar="HOST:PORT")
+    ] = None,
+    publish_servers: Annotated[
+        list[str] | None,
+        _setting("PUBLISH_SERVERS", "Brokers that a KAFKA_PUBLISH may name; repeatable.", "--publish-server"),
+    ] = None,
+    workflow_status_sink: Annotated[
+        str | None, _setting("WORKFLOW_STATUS_SINK", "Where workflows that enable it tell their status.")
+    ] = None,
+    task_status_sink: Annotated[str | None, _setting("TASK_STATUS_SINK", "Where tasks tell their status.")] = None,
+    publish_patience_seconds: Annotated[
+        float | None, _setting("PUBLISH_PATIENCE_SECONDS", "For a sink that does not answer. [default: 60]")
+    ] = None,
     url: Annotated[str | None, _setting("URL", "Where other processes reach this one.")] = None,
     insecure: Annotated[
         bool | None, _setting("INSECURE", "Listen beyond this machine without credentials.", "--insecure")

@@ -31,7 +31,7 @@ READ_WAIT_MS: Final = 5_000
 """For the next records of a log that is known to have some."""
 VALUE_CHARS_MAX: Final = 160
 """Of one field in a line."""
-_PAYLOADS: Final = ("input", "output", "variables")
+_PAYLOADS: Final = ("given", "input", "output", "payload", "variables")
 """The fields of events that hold what a definition may mask."""
 
 

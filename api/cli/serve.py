@@ -29,10 +29,12 @@ from api.settings import ServeSettings
 from api.version import version
 from streams.errors import StreamsError
 from streams.node import RunningNode, open_node
+from streams.references import DirectorySecrets, EnvironmentSecrets, ReferenceValues, SecretSource
 from streams.settings import NodeSettings
 
-COLLECTOR_THRESHOLDS: Final = (50_000, 50, 1_000)
-"""Allocations before the youngest objects are looked at, and rounds before older ones are; Python's: 700, 10, 10."""
+COLLECTOR_THRESHOLDS: Final = (10_000, 10, 1_000)
+"""Allocations before the youngest objects are looked at, and rounds before older ones are; Python's: 700, 10, 10. Each
+object is looked at about twice, then hardly ever again; larger steps cost as much in all, and make longer pauses."""
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps while the node opens, or the loop is busy."""
 
@@ -49,6 +51,7 @@ def serve(given: Mapping[str, object]) -> None:
     settings = read_settings(given)
     configure_logs(settings.log_level)
     gate = _gate(settings)
+    _spare_the_collector()  # before the node is opened: a recovery makes millions of objects that stay
     try:
         asyncio.run(_run(settings, gate))
     except (StreamsError, BaseExceptionGroup) as error:
@@ -124,12 +127,28 @@ def _node_settings(settings: ServeSettings, url: str) -> NodeSettings:
         snapshot_every_ms=settings.snapshot_every_ms,
         allow_private_targets=settings.allow_private_targets,
         allowed_hosts=settings.allowed_hosts,
+        references=_references(settings),
+        event_kafka=settings.event_kafka,
+        publish_servers=settings.publish_servers,
+        workflow_status_sink=settings.workflow_status_sink,
+        task_status_sink=settings.task_status_sink,
+        publish_patience_seconds=settings.publish_patience_seconds,
     )
+
+
+def _references(settings: ServeSettings) -> ReferenceValues:
+    sources: list[SecretSource] = []
+    if settings.secrets_dir is not None:
+        sources.append(DirectorySecrets(settings.secrets_dir.absolute()))
+    if settings.secret_env_prefix is not None:
+        sources.append(EnvironmentSecrets(settings.secret_env_prefix, os.environ))
+    declared = {name: os.environ[name] for name in settings.env_names if name in os.environ}
+    return ReferenceValues(sources, declared)
 
 
 async def _say_when_up(node: RunningNode, begun: float) -> None:
     await node.wait_up()
-    _spare_the_collector()
+    gc.freeze()  # nor is what was recovered; a collection now would walk all of it, for nothing
     _log.info("serving", ms=_ms_since(begun))
 
 
@@ -137,7 +156,8 @@ def _spare_the_collector() -> None:
     """Let the garbage collector look at the long-lived heap rarely.
 
     Open workflows are many small values without cycles, which reference counts free; walking all of them again and
-    again cost 40 % of the CPU of a busy server. What is there now, the imported code above all, is never walked again.
+    again cost 40 % of the CPU of a busy server, and a walk with 10,000 of them open is a pause of 100 ms and more. What
+    is there now, the imported code above all, is never walked again.
     """
     gc.collect()
     gc.freeze()

@@ -6,7 +6,19 @@ method and path stands in it twice.
 
 from typing import Final
 
-from api.routes import access, health, metadata, schemas, search, tasks, workflow, workflow_bulk, workflow_execute
+from api.routes import (
+    access,
+    health,
+    metadata,
+    rehearsal,
+    schemas,
+    search,
+    tasks,
+    workflow,
+    workflow_bulk,
+    workflow_changes,
+    workflow_execute,
+)
 from api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -17,6 +29,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *workflow_bulk.routes(),
     *search.routes(),
     *workflow_execute.routes(),
+    *workflow_changes.routes(),
+    *rehearsal.routes(),
     *workflow.routes(),
     *tasks.routes(),
 )

@@ -6,6 +6,7 @@ the invariant that whoever was answered a workflow id finds that workflow at onc
 Source: Conductor's `WorkflowResource`.
 """
 
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,8 +15,8 @@ from aiohttp import web
 from api.access.guard import check_workflow
 from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
-from api.errors import NotFound, RequestInvalid
-from api.keys import graph_of
+from api.errors import RequestInvalid
+from api.keys import graph_of, node_of
 from api.lookup import accepted, state_of, submit
 from api.routing import Route
 from api.wire.operations import PRIORITY_MAX, skip_from, start_from
@@ -30,6 +31,7 @@ from api.wire.reading import (
 )
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.violations import Wire, validated
+from api.wire.waiting import add_waits
 from api.wire.workflows import status_json, task_json, workflow_json
 from engine.commands import (
     Command,
@@ -38,6 +40,7 @@ from engine.commands import (
     RestartWorkflow,
     ResumeWorkflow,
     RetryWorkflow,
+    SendMessage,
     StartWorkflow,
     TerminateWorkflow,
 )
@@ -45,9 +48,7 @@ from engine.ids import RefName, WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, status_of
 from engine.status import TaskStatus
-
-DRY_RUN: Final = "test"
-"""In Conductor, the path of a run with mocked tasks: who asks for one must not start a workflow of that name."""
+from streams.instants import epoch_ms
 
 
 class CorrelatedRequest(Wire):
@@ -72,6 +73,7 @@ def routes() -> tuple[Route, ...]:
         Route.put("/api/workflow/{workflowId}/resume", resume, Need.OPERATE),
         Route.post("/api/workflow/{workflowId}/restart", restart, Need.OPERATE),
         Route.post("/api/workflow/{workflowId}/retry", retry, Need.OPERATE),
+        Route.post("/api/workflow/{workflowId}/messages", send_message, Need.OPERATE),
         Route.put("/api/workflow/{workflowId}/skiptask/{taskRefName}", skip_task, Need.OPERATE),
         Route.post("/api/workflow/correlated/batch", list_correlated_in_batch, Need.READ),
         Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ),
@@ -87,15 +89,8 @@ async def start(request: web.Request) -> web.Response:
 async def start_by_name(request: web.Request) -> web.Response:
     """Start a workflow whose name is in the path and whose input is the body; answer with its id."""
     query = request.query
-    name = request.match_info["name"]
-    if name == DRY_RUN:
-        message = (
-            f"POST {request.path} asks for a dry run, which is not served;"
-            f" to start a workflow named {DRY_RUN}, name it in the body of POST /api/workflow"
-        )
-        raise NotFound(message)
     command = StartWorkflow(
-        name=name,
+        name=request.match_info["name"],
         version=optional_integer_parameter(query, "version"),
         correlation_id=text_parameter(query, "correlationId") or None,
         priority=integer_parameter(query, "priority", 0, maximum=PRIORITY_MAX),
@@ -108,7 +103,11 @@ async def get(request: web.Request) -> web.Response:
     """Answer with a workflow, its tasks included unless told otherwise."""
     include_tasks = boolean_parameter(request.query, "includeTasks", default=True)
     state = await state_of(request, _workflow_id(request))
-    return json_reply(workflow_json(state, graph_of(request, state), include_tasks=include_tasks))
+    graph = graph_of(request, state)
+    wire = workflow_json(state, graph, include_tasks=include_tasks)
+    if not state.is_terminal:
+        add_waits(wire, state, graph, now_ms=epoch_ms(), last_poll=node_of(request).polls.last_poll_ms)
+    return json_reply(wire)
 
 
 async def get_status(request: web.Request) -> web.Response:
@@ -183,6 +182,15 @@ async def skip_task(request: web.Request) -> web.Response:
         ),
     )
     return empty_reply()
+
+
+async def send_message(request: web.Request) -> web.Response:
+    """Send a workflow a message; answer with its id. The same `messageId` a second time is the same message."""
+    message_id = text_parameter(request.query, "messageId") or str(uuid.uuid4())
+    payload = await read_object(request)
+    command = SendMessage(workflow_id=_workflow_id(request), message_id=message_id, payload=payload)
+    accepted(await submit(request, command))
+    return text_reply(message_id)
 
 
 async def terminate(request: web.Request) -> web.Response:

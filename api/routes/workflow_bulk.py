@@ -7,7 +7,7 @@ Source: Conductor's `WorkflowBulkResource`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ from api.errors import ApiError
 from api.hop import OwnerUnreachable, is_hopped
 from api.keys import HOP
 from api.lookup import submit
+from api.routes.workflow_changes import remove_workflow
 from api.routing import Route
 from api.wire.reading import boolean_parameter, read_ids, text_parameter
 from api.wire.replies import json_reply
@@ -49,6 +50,9 @@ def routes() -> tuple[Route, ...]:
         Route.post("/api/workflow/bulk/restart", restart, Need.OPERATE),
         Route.post("/api/workflow/bulk/retry", retry, Need.OPERATE),
         Route.post("/api/workflow/bulk/terminate", terminate, Need.OPERATE),
+        Route.delete("/api/workflow/bulk/remove", remove, Need.OPERATE),
+        Route.post("/api/workflow/bulk/delete", remove, Need.OPERATE),
+        Route.delete("/api/workflow/bulk/terminate-remove", terminate_and_remove, Need.OPERATE),
     )
 
 
@@ -75,37 +79,88 @@ async def restart(request: web.Request) -> web.Response:
 
 async def retry(request: web.Request) -> web.Response:
     """Retry each workflow of the body's list."""
-    return await _for_each(request, lambda workflow_id: RetryWorkflow(workflow_id=workflow_id), "POST", "/retry")
+    resume = boolean_parameter(request.query, "resumeSubworkflowTasks", default=False)
+    return await _for_each(
+        request,
+        lambda workflow_id: RetryWorkflow(workflow_id=workflow_id, resume_subworkflow_tasks=resume),
+        "POST",
+        f"/retry?resumeSubworkflowTasks={str(resume).lower()}",
+    )
 
 
 async def terminate(request: web.Request) -> web.Response:
     """Terminate each workflow of the body's list."""
     reason = text_parameter(request.query, "reason")
+    compensate = boolean_parameter(request.query, "triggerFailureWorkflow", default=False)
     return await _for_each(
         request,
-        lambda workflow_id: TerminateWorkflow(workflow_id=workflow_id, reason=reason or None),
+        lambda workflow_id: TerminateWorkflow(
+            workflow_id=workflow_id, reason=reason or None, trigger_failure_workflow=compensate
+        ),
         "DELETE",
-        f"?{urlencode({'reason': reason})}",
+        f"?{urlencode({'reason': reason, 'triggerFailureWorkflow': str(compensate).lower()})}",
     )
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Forget each ended workflow of the body's list; history too, unless they are archived."""
+    archive = boolean_parameter(request.query, "archiveWorkflow", default=True)
+    path = f"/remove?archiveWorkflow={str(archive).lower()}"
+    return await _each(request, lambda workflow_id: _removed(request, workflow_id, path, archive=archive))
+
+
+async def terminate_and_remove(request: web.Request) -> web.Response:
+    """Terminate each workflow of the body's list that has not ended, then forget it."""
+    archive = boolean_parameter(request.query, "archiveWorkflow", default=True)
+    reason = text_parameter(request.query, "reason")
+    path = f"/remove?archiveWorkflow={str(archive).lower()}"
+
+    async def end(workflow_id: WorkflowId) -> str:
+        command = TerminateWorkflow(workflow_id=workflow_id, reason=reason or None)
+        refusal = await _send(request, command, workflow_id, "DELETE", f"?{urlencode({'reason': reason})}")
+        removal = await _removed(request, workflow_id, path, archive=archive)
+        return (refusal or removal) if removal else ""  # one that had completed needs no end
+
+    return await _each(request, end)
+
+
+async def _removed(request: web.Request, workflow_id: WorkflowId, path: str, *, archive: bool) -> str:
+    """Forget one workflow, here or at its owner; return why that was refused."""
+    try:
+        await remove_workflow(request, workflow_id, archive=archive)
+    except NotOwner as away:
+        return await _elsewhere(request, away, workflow_id, "DELETE", path)
+    except (ApiError, StreamsError) as error:
+        return str(error)
+    return ""
 
 
 async def _for_each(
     request: web.Request, command_for: Callable[[WorkflowId], Command], method: str, path_after_id: str
 ) -> web.Response:
     """Send a command for each id. `method` and `path_after_id` say how another process is asked for the same."""
+
+    async def send(workflow_id: WorkflowId) -> str:
+        return await _send(request, command_for(workflow_id), workflow_id, method, path_after_id)
+
+    return await _each(request, send)
+
+
+async def _each(request: web.Request, act: Callable[[WorkflowId], Awaitable[str]]) -> web.Response:
+    """Do something for each id of the body; `act` returns why it was refused, "" if it was not."""
     ids = await read_ids(request, ids_max=IDS_MAX)
     refusals: dict[str, str] = {}
     at_once = asyncio.Semaphore(AT_ONCE_MAX)
 
-    async def send(workflow_id: WorkflowId) -> None:
+    async def take(workflow_id: WorkflowId) -> None:
         async with at_once:
-            refusal = await _send(request, command_for(workflow_id), workflow_id, method, path_after_id)
+            refusal = await act(workflow_id)
             if refusal:
                 refusals[workflow_id] = refusal
 
     async with asyncio.TaskGroup() as group:
         for text in ids:
-            group.create_task(send(WorkflowId(text)))
+            group.create_task(take(WorkflowId(text)))
     return json_reply(bulk_json([text for text in ids if text not in refusals], refusals))
 
 
@@ -116,17 +171,23 @@ async def _send(
     try:
         answer = await submit(request, command)
     except NotOwner as away:
-        if away.url is None or is_hopped(request):
-            return f"{away}: ask again"
-        path = f"/api/workflow/{quote(workflow_id, safe='')}{path_after_id}"
-        try:
-            told = await request.config_dict[HOP].call(request, away.url, method, path)
-        except (OwnerUnreachable, ApiError) as error:
-            return f"{away}, which did not answer: {error}; ask again"
-        return "" if told.status < web.HTTPBadRequest.status_code else _message_of(told.body)
+        return await _elsewhere(request, away, workflow_id, method, path_after_id)
     except (ApiError, StreamsError) as error:
         return str(error)
     return "" if answer.rejected is None else answer.rejected.reason
+
+
+async def _elsewhere(
+    request: web.Request, away: NotOwner, workflow_id: WorkflowId, method: str, path_after_id: str
+) -> str:
+    if away.url is None or is_hopped(request):
+        return f"{away}: ask again"
+    path = f"/api/workflow/{quote(workflow_id, safe='')}{path_after_id}"
+    try:
+        told = await request.config_dict[HOP].call(request, away.url, method, path)
+    except (OwnerUnreachable, ApiError) as error:
+        return f"{away}, which did not answer: {error}; ask again"
+    return "" if told.status < web.HTTPBadRequest.status_code else _message_of(told.body)
 
 
 def _message_of(body: bytes) -> str:

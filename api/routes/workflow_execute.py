@@ -59,7 +59,7 @@ def routes() -> tuple[Route, ...]:
     )
 
 
-class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller waits for, and how it wants to be told. `until` is an instant of the monotonic clock."""
 
     refs: tuple[RefName, ...]
@@ -91,7 +91,7 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 async def execute(request: web.Request) -> web.Response:
     """Start a workflow, wait until it settles, and answer with what the return strategy wants to see."""
-    wish = _Wish.of(request.query, return_strategy(request.query))
+    wish = Wish.of(request.query, return_strategy(request.query))
     name = request.match_info["name"]
     version = integer_from_path(request, "version") or None
     command = start_from({**await read_object(request), "name": name, "version": version})
@@ -112,13 +112,13 @@ async def call_by_query(request: web.Request) -> web.Response:
 
 async def await_settled(request: web.Request) -> web.Response:
     """Wait until a workflow settles, and answer with what the return strategy wants to see."""
-    wish = _Wish.of(request.query, return_strategy(request.query))
-    return json_reply(await _response(request, WorkflowId(request.match_info["workflowId"]), wish))
+    wish = Wish.of(request.query, return_strategy(request.query))
+    return json_reply(await response_about(request, WorkflowId(request.match_info["workflowId"]), wish))
 
 
 async def _called(request: web.Request, given: JsonObject) -> web.Response:
     # The wish comes in headers: the query is the workflow's own.
-    wish = _Wish.of(request.headers, ReturnStrategy.TARGET_WORKFLOW)
+    wish = Wish.of(request.headers, ReturnStrategy.TARGET_WORKFLOW)
     name = request.match_info["name"]
     version = optional_integer_parameter(request.query, "version")
     workflow_id = await _started(request, StartWorkflow(name=name, version=version, input=given))
@@ -139,7 +139,7 @@ async def _started(request: web.Request, command: StartWorkflow) -> WorkflowId:
     return answer.workflow_id
 
 
-async def _response(request: web.Request, workflow_id: WorkflowId, wish: _Wish) -> JsonObject:
+async def response_about(request: web.Request, workflow_id: WorkflowId, wish: Wish) -> JsonObject:
     """Return the SignalResponse about a workflow that lives here.
 
     Raises:
@@ -162,7 +162,7 @@ async def _response(request: web.Request, workflow_id: WorkflowId, wish: _Wish) 
     return {**response, "signalTimeout": not found.in_time}
 
 
-async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish: _Wish) -> JsonObject:
+async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish: Wish) -> JsonObject:
     """Return the SignalResponse about a workflow that was started for this request, and may have moved since.
 
     Only the wait is taken up elsewhere: the request as a whole, repeated, would start another workflow.
@@ -172,7 +172,7 @@ async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish
     """
     while True:
         try:
-            return await _response(request, workflow_id, wish)
+            return await response_about(request, workflow_id, wish)
         except NotOwner as away:
             answer = await _response_from(request, away, wish)
         if answer is not None:
@@ -183,7 +183,7 @@ async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish
         await asyncio.sleep(PAUSE_S)
 
 
-async def _response_from(request: web.Request, away: NotOwner, wish: _Wish) -> JsonObject | None:
+async def _response_from(request: web.Request, away: NotOwner, wish: Wish) -> JsonObject | None:
     """Return the SignalResponse of the process that owns a workflow, None if it gives none now."""
     if away.url is None:
         return None

@@ -1,9 +1,9 @@
 """Requests to start a workflow and to act on one, read into the engine's commands.
 
-Holds the edge models of StartWorkflowRequest and SkipTaskRequest and their readers. Must not send a command.
+Holds the edge models of the requests and their readers. Must not send a command.
 Keeps the invariant that a start carries a valid inline definition, or none.
 
-Source: conductor-common `StartWorkflowRequest`, `SkipTaskRequest`; the Python client's
+Source: conductor-common `StartWorkflowRequest`, `SkipTaskRequest`, `RerunWorkflowRequest`; the Python client's
 `skip_task_from_workflow`.
 """
 
@@ -19,11 +19,13 @@ from api.errors import RequestInvalid
 from api.wire.definitions import Domains, workflow_def_from
 from api.wire.integers import Int
 from api.wire.strict_json import JsonInvalid, parse
+from api.wire.task_results import TaskResult
 from api.wire.violations import Wire, validated
-from engine.commands import SkipTask, StartWorkflow
+from engine.commands import RerunWorkflow, SkipTask, StartWorkflow, UpdateState, UpgradeWorkflow
 from engine.idempotency import KEY_CHARS_MAX, Strategy
-from engine.ids import RefName, WorkflowId
+from engine.ids import RefName, TaskId, WorkflowId
 from engine.json_value import JsonObject, JsonValue
+from engine.status import TaskStatus
 from engine.validation import Violation
 from streams.task_wire import definition_json
 
@@ -48,6 +50,32 @@ class StartWorkflowRequest(Wire):
     created_by: str | None = None
     idempotency_key: Annotated[str, Field(max_length=KEY_CHARS_MAX)] | None = None
     idempotency_strategy: Strategy | None = None
+
+
+class RerunWorkflowRequest(Wire):
+    """Conductor's RerunWorkflowRequest. `reRunFromWorkflowId` is in the path."""
+
+    re_run_from_task_id: str | None = None
+    workflow_input: JsonObject | None = None
+    task_input: JsonObject | None = None
+    correlation_id: str | None = None
+
+
+class WorkflowStateUpdate(Wire):
+    """Orkes' WorkflowStateUpdate: variables, and how a task went."""
+
+    task_reference_name: str | None = None
+    task_result: JsonObject | None = None
+    variables: JsonObject | None = None
+
+
+class UpgradeWorkflowRequest(Wire):
+    """Orkes' UpgradeWorkflowRequest."""
+
+    name: str | None = None
+    version: Int | None = None
+    task_output: JsonObject | None = None
+    workflow_input: JsonObject | None = None
 
 
 class SkipTaskRequest(Wire):
@@ -110,6 +138,68 @@ def skip_from(workflow_id: WorkflowId, ref: RefName, body: JsonObject, query: Ma
         task_reference_name=ref,
         task_input=request.task_input,
         task_output=request.task_output,
+    )
+
+
+def rerun_from(workflow_id: WorkflowId, body: JsonObject) -> RerunWorkflow:
+    """Return the command that a rerun request stands for.
+
+    Raises:
+        RequestInvalid: with every broken rule.
+    """
+    request = validated(RerunWorkflowRequest, body)
+    return RerunWorkflow(
+        workflow_id=workflow_id,
+        re_run_from_task_id=TaskId(request.re_run_from_task_id) if request.re_run_from_task_id else None,
+        task_input=request.task_input,
+        workflow_input=request.workflow_input,
+        correlation_id=request.correlation_id,
+    )
+
+
+def state_update_from(workflow_id: WorkflowId, body: JsonObject) -> UpdateState:
+    """Return the command that an update of a workflow's state stands for.
+
+    Raises:
+        RequestInvalid: with every broken rule; or there is a result, and no task that it is for.
+    """
+    request = validated(WorkflowStateUpdate, body)
+    result = validated(TaskResult, request.task_result or {})
+    if request.task_result is not None and not request.task_reference_name:
+        violation = Violation(path="taskReferenceName", message="must name the task of taskResult")
+        raise RequestInvalid(violations=[violation])
+    return UpdateState(
+        workflow_id=workflow_id,
+        variables=request.variables or {},
+        task_reference_name=RefName(request.task_reference_name) if request.task_reference_name else None,
+        status=None if result.status is None else TaskStatus(result.status),
+        output=result.output_data or {},
+        reason=result.reason_for_incompletion,
+        worker_id=result.worker_id or "",
+    )
+
+
+def upgrade_from(workflow_id: WorkflowId, body: JsonObject) -> UpgradeWorkflow:
+    """Return the command that an upgrade request stands for.
+
+    Raises:
+        RequestInvalid: with every broken rule.
+    """
+    request = validated(UpgradeWorkflowRequest, body)
+    outputs = request.task_output or {}
+    violations = [
+        Violation(path=f"taskOutput.{ref}", message="must be an object", invalid_value=output)
+        for ref, output in outputs.items()
+        if not isinstance(output, dict)
+    ]
+    if violations:
+        raise RequestInvalid(violations=violations)
+    return UpgradeWorkflow(
+        workflow_id=workflow_id,
+        name=request.name,
+        version=request.version,
+        task_output={RefName(ref): output for ref, output in outputs.items()},
+        workflow_input=request.workflow_input,
     )
 
 

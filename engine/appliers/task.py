@@ -4,13 +4,14 @@ Must not decide. Keeps three counts true at every event, so that no decision eve
 workflow, those inside each FORK or loop, and the refs that each JOIN still misses.
 """
 
-from immutables import Map
 from msgspec.structs import replace
 
+from engine.appliers.counting import counted, counted_joins, has_ended_for_good
 from engine.appliers.loop import pass_outputs
 from engine.errors import InvariantViolated
 from engine.events import (
     ChildNamed,
+    ChildResumeRequested,
     ChildTerminationRequested,
     LeaseExtended,
     ResultIgnored,
@@ -22,7 +23,7 @@ from engine.events import (
     TaskScheduled,
     TaskStarted,
 )
-from engine.ids import RefName, TaskSeq
+from engine.ids import TaskSeq
 from engine.json_value import JsonObject
 from engine.model import (
     EndedTask,
@@ -47,15 +48,15 @@ def scheduled(state: WorkflowState, event: TaskScheduled) -> WorkflowState:
         state = replace(state, newest=state.newest.set(event.node, event.seq))
     if event.repeats:
         state = replace(state, loops=state.loops.set(event.seq, 0))
-    scopes = _counted(state.scopes, event.scope, 1)
+    scopes = counted(state.scopes, event.scope, 1)
     if event.opens_scope and event.ref not in scopes:  # a loop that is retried goes on with the pass it was in
         first_seq = event.seq if event.repeats else TaskSeq(0)
         scopes = scopes.set(event.ref, Scope(parent=event.scope, open_count=0, first_seq=first_seq))
     missing, awaited = state.missing, state.awaited
-    if event.retry_of is not None and _has_ended_for_good(state, event.ref):
-        missing = _counted_joins(state, event.ref, 1)  # somebody retries the workflow: what had come is missed again
+    if event.retry_of is not None and has_ended_for_good(state, event.ref):
+        missing = counted_joins(state, event.ref, 1)  # somebody retries the workflow: what had come is missed again
     if event.join_on:
-        missing = missing.set(event.seq, sum(not _has_ended_for_good(state, ref) for ref in event.join_on))
+        missing = missing.set(event.seq, sum(not has_ended_for_good(state, ref) for ref in event.join_on))
         for ref in event.join_on:
             awaited = awaited.set(ref, (*awaited.get(ref, ()), event.seq))
     return replace(
@@ -140,18 +141,21 @@ def ended(state: WorkflowState, event: TaskEnded) -> WorkflowState:
         reason=event.reason,
         child_id=before.child_id,
     )
+    if before.child_id is not None:
+        child_run = max(before.child_run, event.child_run)
+        progress = replace(progress, child_run=child_run, told=before.told, asked=before.asked)
     over = EndedTask(spec=spec, progress=progress, status=event.status, ended_at_ms=event.at_ms, final=event.final)
     if spec.repeats:
         state = replace(state, loops=state.loops.delete(spec.seq))
     missing = state.missing
     if event.final and spec.ref in state.awaited:
-        missing = _counted_joins(state, spec.ref, -1)
+        missing = counted_joins(state, spec.ref, -1)
     if spec.seq in missing:
         missing = missing.delete(spec.seq)
     return replace(
         state,
         tasks=state.tasks.set(spec.seq, over),
-        scopes=_counted(state.scopes, spec.scope, -1),
+        scopes=counted(state.scopes, spec.scope, -1),
         missing=missing,
         held=(*state.held, spec.seq) if event.held else state.held,
         open_count=state.open_count - 1,
@@ -166,10 +170,11 @@ def result_ignored(state: WorkflowState, event: ResultIgnored) -> WorkflowState:
     return replace(state, version=state.version + 1)
 
 
-def child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> WorkflowState:
-    """Nothing changes but the count of events: the child is a workflow of its own."""
-    del event
-    return replace(state, version=state.version + 1)
+def child_told(state: WorkflowState, event: ChildTerminationRequested | ChildResumeRequested) -> WorkflowState:
+    """The attempt has told its child one thing more; the child is a workflow of its own."""
+    task = state.tasks[event.seq]
+    progress = replace(task.progress, told=event.told)
+    return _with(state, event.at_ms, replace(task, progress=progress))
 
 
 def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowState:
@@ -179,8 +184,8 @@ def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowStat
 
 
 def child_named(state: WorkflowState, event: ChildNamed) -> WorkflowState:
-    """The attempt waits for this sub-workflow, and always has."""
-    task = _open(state, event.seq)
+    """The attempt waits for this sub-workflow, or did, and always has."""
+    task = state.tasks[event.seq]
     progress = replace(task.progress, child_id=event.child_id, updated_at_ms=event.at_ms)
     return _with(state, event.at_ms, replace(task, progress=progress))
 
@@ -196,28 +201,6 @@ def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:
 
 def _with(state: WorkflowState, at_ms: int, task: Task) -> WorkflowState:
     return replace(state, tasks=state.tasks.set(task.spec.seq, task), updated_at_ms=at_ms, version=state.version + 1)
-
-
-def _counted(scopes: Map[RefName, Scope], innermost: RefName, change: int) -> Map[RefName, Scope]:
-    ref = innermost
-    while ref:
-        scope = scopes[ref]
-        scopes = scopes.set(ref, replace(scope, open_count=scope.open_count + change))
-        ref = scope.parent
-    return scopes
-
-
-def _counted_joins(state: WorkflowState, ref: RefName, change: int) -> Map[TaskSeq, int]:
-    missing = state.missing
-    for join in state.awaited.get(ref, ()):
-        if join in missing:
-            missing = missing.set(join, missing[join] + change)
-    return missing
-
-
-def _has_ended_for_good(state: WorkflowState, ref: RefName) -> bool:
-    task = state.task(ref)
-    return isinstance(task, EndedTask) and task.final
 
 
 def _gathered(state: WorkflowState, task: OpenTask) -> JsonObject:

@@ -4,17 +4,18 @@ An operation that is not possible now is refused with the status that was found.
 Source: Conductor's `WorkflowExecutorOps`.
 """
 
-from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
+from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow, is_same_task
 from engine.context import DecideContext
 from engine.draft import Draft
-from engine.ending import end_workflow, follow_held
-from engine.events import ConditionAsked, TaskEnded, TaskScheduled, WorkflowPaused, WorkflowResumed
+from engine.ending import end_workflow, follow_held, skip_open
+from engine.events import ConditionAsked, WorkflowPaused, WorkflowResumed
 from engine.graph import Graphs
-from engine.idempotency import is_same_task
-from engine.model import WorkflowState
+from engine.model import EndedTask, WorkflowState
+from engine.place import Place
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
-from engine.status import TaskStatus, WorkflowStatus
-from engine.walk import notice_joins, settle
+from engine.skipping import record_skipped
+from engine.status import WorkflowStatus
+from engine.walk import settle
 
 
 def pause_workflow(state: WorkflowState, command: PauseWorkflow, context: DecideContext, graphs: Graphs) -> Decision:
@@ -60,29 +61,40 @@ def terminate_workflow(
 ) -> Decision:
     """End the workflow as TERMINATED. One that FAILED or TIMED_OUT is rewritten; one that is TERMINATED stays.
 
+    Its failure workflow starts only if that is asked for. What its parent has told it before is not heard again.
+
     Rejects:
         WORKFLOW_ENDED: it is COMPLETED.
     """
     if command.parent is not None and not is_same_task(command.parent, state.started.parent):
         return Accepted(events=(), state=state)  # that task has only met it: it goes on for the one that started it
+    if command.told and command.told <= state.heard:
+        return Accepted(events=(), state=state)
     if state.status is WorkflowStatus.COMPLETED:
         return _found(state, RejectionCode.WORKFLOW_ENDED, "terminate", "not COMPLETED")
     if state.status is WorkflowStatus.TERMINATED:
         return Accepted(events=(), state=state)
     draft = Draft(state, context, graphs.of(state.started))
-    end_workflow(draft, WorkflowStatus.TERMINATED, command.reason or "")
+    end_workflow(
+        draft,
+        WorkflowStatus.TERMINATED,
+        command.reason or "",
+        compensated=command.trigger_failure_workflow,
+        told=command.told,
+    )
     return draft.accept()
 
 
 def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, graphs: Graphs) -> Decision:
     """Record a task as SKIPPED before the walk comes to it, which then steps over it. A JOIN takes it for done at once.
 
-    A task in a loop is named with its pass, as it will run: `encode__3`.
+    One that is open is over, with all that runs inside it, and the walk goes on behind it. A task in a loop is named
+    with its pass, as it will run: `encode__3`.
 
     Rejects:
         WORKFLOW_NOT_RUNNING: nothing will be scheduled.
         TASK_NOT_FOUND: the definition has no such reference name.
-        TASK_ALREADY_SCHEDULED: it is too late.
+        TASK_ALREADY_SCHEDULED: it has ended.
     """
     if state.status is not WorkflowStatus.RUNNING:
         return _found(state, RejectionCode.WORKFLOW_NOT_RUNNING, f"skip {command.task_reference_name} of", "RUNNING")
@@ -93,24 +105,16 @@ def skip_task(state: WorkflowState, command: SkipTask, context: DecideContext, g
         reason = f"definition {state.started.name} of workflow {state.workflow_id} has no task {ref}"
         return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
     node, iteration = found
-    if state.task(ref) is not None:
-        reason = f"task {ref} of workflow {state.workflow_id} has been scheduled already"
+    existing = state.task(ref)
+    if isinstance(existing, EndedTask):
+        reason = f"task {ref} of workflow {state.workflow_id} cannot be skipped: it is {existing.status}"
         return Rejected(code=RejectionCode.TASK_ALREADY_SCHEDULED, reason=reason)
-    seq = draft.next_seq()
-    draft.emit(
-        TaskScheduled(
-            at_ms=context.now_ms,
-            seq=seq,
-            ref=ref,
-            node=node.ref,
-            name=node.task.name,
-            type=node.task.name,
-            iteration=iteration,
-            input=command.task_input or {},
-        )
-    )
-    draft.emit(TaskEnded(at_ms=context.now_ms, seq=seq, status=TaskStatus.SKIPPED, output=command.task_output or {}))
-    notice_joins(draft, ref)
+    if existing is not None:
+        skip_open(draft, existing, command.task_output)
+        settle(draft)
+        return draft.accept()
+    place = Place(suffix=ref[len(node.ref) :], iteration=iteration)
+    record_skipped(draft, node.placed(place), command.task_input, command.task_output)
     settle(draft)
     return draft.accept()
 

@@ -89,6 +89,12 @@ def update_task_by_ref(
         TASK_NOT_FOUND: nothing with that name is open.
         ARGUMENT_INVALID: the status is not one that can be reported.
     """
+    return report_by_ref(Draft(state, context, graphs.of(state.started)), command)
+
+
+def report_by_ref(draft: Draft, command: UpdateTaskByRef, *, reason: str | None = None) -> Decision:
+    """Report on the open task of a reference name, as a part of a decision that may hold other things already."""
+    state = draft.state
     if command.status not in REPORTABLE:
         reason = f"status should be one of {', '.join(sorted(REPORTABLE))} and is {command.status}"
         return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
@@ -97,12 +103,12 @@ def update_task_by_ref(
         wanted = "WAIT or HUMAN task" if command.ref_name is None else f"task {command.ref_name}"
         reason = f"workflow {state.workflow_id} ({state.status}) has no open {wanted}"
         return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
-    draft = Draft(state, context, graphs.of(state.started))
     report = ReportTaskResult(
         workflow_instance_id=state.workflow_id,
         task_id=task_id(state.workflow_id, task.spec.seq),
         status=command.status,
         output_data={**task.progress.output, **command.output},
+        reason_for_incompletion=reason,
         worker_id=command.worker_id,
     )
     return _update(draft, task, report)

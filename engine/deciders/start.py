@@ -6,13 +6,12 @@ Source: Conductor's `WorkflowExecutorOps.startWorkflow`, `StartWorkflowRequest`.
 import msgspec
 
 from engine.applier import apply
-from engine.commands import StartWorkflow
+from engine.commands import StartWorkflow, is_same_task
 from engine.context import DecideContext
 from engine.definitions import WorkflowDef, WorkflowTimeoutPolicy, definition_hash
 from engine.draft import Draft
 from engine.events import ParentAttached, WorkflowStarted
 from engine.graph import Graphs, inline_definition, pins_of
-from engine.idempotency import is_same_task
 from engine.ids import WorkflowId
 from engine.inputs import with_template
 from engine.json_value import JsonObject
@@ -50,6 +49,8 @@ def start_workflow(
         return begun
     draft = Draft(apply(None, begun), context, graphs.of(begun))
     draft.events.append(begun)
+    if draft.announces:
+        draft.announce(begun)
     if draft.graph.first is not None:
         draft.enter(draft.graph.first)
     settle(draft)
@@ -61,6 +62,16 @@ def workflow_timeout_ms(definition: WorkflowDef) -> int:
     if definition.timeout_policy is WorkflowTimeoutPolicy.ALERT_ONLY:
         return 0
     return definition.timeout_seconds * 1000
+
+
+def refused_input(definition: WorkflowDef, given: JsonObject | None, context: DecideContext) -> Rejected | None:
+    """Return why a workflow cannot have an input that it is given, None if it can, or is given none."""
+    if given is None or not definition.enforce_schema:
+        return None
+    problem = input_problem(context, definition.input_schema, given)
+    if not problem:
+        return None
+    return _refused(RejectionCode.INPUT_INVALID, f"{definition.name}, version {definition.version}: {problem}")
 
 
 def _started(
@@ -87,9 +98,9 @@ def _started(
             )
         content, definition = found
     given = with_template(command.input or {}, definition.input_template)
-    problem = input_problem(context, definition.input_schema, given) if definition.enforce_schema else ""
-    if problem:
-        return _refused(RejectionCode.INPUT_INVALID, f"{definition.name}, version {definition.version}: {problem}")
+    refused = refused_input(definition, given, context)
+    if refused is not None:
+        return refused
     pins = pins_of(definition, content, context.definitions)
     return WorkflowStarted(
         at_ms=context.now_ms,
@@ -118,8 +129,7 @@ def _started(
 
 def _met(state: WorkflowState, command: StartWorkflow, context: DecideContext) -> Accepted:
     parent = command.parent
-    known = (state.started.parent, *state.attached)
-    if not command.idempotency_key or parent is None or any(is_same_task(parent, one) for one in known):
+    if not command.idempotency_key or parent is None or any(is_same_task(parent, one) for one in state.parents):
         return Accepted(events=(), state=state)
     event = ParentAttached(at_ms=context.now_ms, parent=parent)
     return Accepted(events=(event,), state=apply(state, event))

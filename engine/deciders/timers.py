@@ -20,6 +20,7 @@ from engine.model import OpenTask, WorkflowState, open_tasks
 from engine.rejections import Accepted, Decision
 from engine.scheduling import start_task
 from engine.status import TaskStatus, WorkflowStatus
+from engine.tasks.registry import behaviour_of
 from engine.walk import settle
 
 
@@ -95,6 +96,9 @@ def _release(draft: Draft, task: OpenTask) -> None:
     draft.emit(TaskReleased(at_ms=draft.now_ms, seq=seq))
     if task.spec.dispatch != TO_WORKER:
         start_task(draft, seq)
+        begin = behaviour_of(task.spec.type).begin
+        if begin is not None:
+            begin(draft, seq)
 
 
 def _time_out(draft: Draft, task: OpenTask, kind: DeadlineKind) -> bool:

@@ -16,6 +16,7 @@ from engine.dispatch import TO_NOBODY, TO_SCRIPT
 from engine.draft import Attempt, Draft, Visit
 from engine.ending import fail, succeed
 from engine.events import ConditionAsked, PassDropped, PassEntered, ResultIgnored
+from engine.expressions.budget import ResolutionExceeded
 from engine.expressions.references import resolve
 from engine.expressions.simple import EvaluationFailed, NotSimple, check, evaluate
 from engine.graph import Node
@@ -101,7 +102,7 @@ def look(draft: Draft, seq: TaskSeq) -> None:
     else:
         try:
             value = evaluate(condition, condition_document(draft.state, draft.graph, node, loop))
-        except (NotSimple, EvaluationFailed) as error:
+        except (NotSimple, EvaluationFailed, ResolutionExceeded) as error:
             _condition_failed(draft, loop, str(error))
         else:
             _follow_condition(draft, node, seq, value)
@@ -152,7 +153,7 @@ def _with_items(draft: Draft, node: Node, attempt: Attempt, given: JsonObject) -
         if ITEMS in before:
             return {**given, ITEMS: before[ITEMS]}
     if node.task.items is not None:
-        items = resolve(node.task.items, StateLookup(draft.state))
+        items = resolve(node.task.items, StateLookup(draft.state, decision=draft.budget))
     elif ITEMS in given:
         items = given[ITEMS]
     else:

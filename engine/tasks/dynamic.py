@@ -15,12 +15,15 @@ from engine.ids import DefinitionHash
 from engine.inputs import task_input
 from engine.status import WorkflowStatus
 from engine.tasks import (
+    event,
     http,
     human,
     inline,
     json_jq_transform,
+    kafka_publish,
     lambda_,
     noop,
+    pull_workflow_messages,
     set_variable,
     start_workflow,
     sub_workflow,
@@ -29,12 +32,15 @@ from engine.tasks import (
 from engine.tasks.simple import schedule_worker_task
 
 BUILT_IN: Final = {
+    "EVENT": event.schedule,
     "HTTP": http.schedule,
     "HUMAN": human.schedule,
     "INLINE": inline.schedule,
     "JSON_JQ_TRANSFORM": json_jq_transform.schedule,
+    "KAFKA_PUBLISH": kafka_publish.schedule,
     "LAMBDA": lambda_.schedule,
     "NOOP": noop.schedule,
+    "PULL_WORKFLOW_MESSAGES": pull_workflow_messages.schedule,
     "SET_VARIABLE": set_variable.schedule,
     "START_WORKFLOW": start_workflow.schedule,
     "SUB_WORKFLOW": sub_workflow.schedule,

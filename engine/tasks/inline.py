@@ -1,7 +1,8 @@
 """INLINE: JavaScript over the task's input, `$`. Its value is the output's `result`.
 
-An everyday expression is evaluated in the decision itself; anything else by a script, whose answer comes as a report.
-What goes wrong ends the task for good, with the reason as `error` in its output.
+An everyday expression is evaluated in the decision itself; anything else by a script, whose answer comes as a report,
+as is everything that a secret or the environment is needed for. What goes wrong ends the task for good, with the
+reason as `error` in its output.
 
 Source: Conductor's `InlineTaskMapper`, `Inline`, `ValueParamEvaluator`.
 """
@@ -32,7 +33,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     elif evaluator not in EVALUATORS:
         why = f"evaluatorType of {node.at} should be javascript or value-param and is {evaluator!r}"
         _fail(draft, schedule_task(draft, node, attempt, task_input=given), why)
-    elif delay_of(node, attempt) or not _evaluated(draft, node, attempt, given, expression):
+    elif draft.deferred or delay_of(node, attempt) or not _evaluated(draft, node, attempt, given, expression):
         schedule_script(draft, node, attempt, given)
 
 

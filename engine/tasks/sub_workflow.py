@@ -54,7 +54,7 @@ def _child_request(draft: Draft, node: Node, given: JsonObject) -> JsonObject:
     if parameters is None:  # a DYNAMIC task has named this type: everything is in its input
         request = {"workflowInput": {}, **given}
     else:
-        lookup = StateLookup(draft.state)
+        lookup = StateLookup(draft.state, decision=draft.budget)
         request = {"subWorkflowName": resolve(parameters.name, lookup), "workflowInput": given}
         optional = {
             "subWorkflowVersion": parameters.version,

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.definitions import QueueLayout, TaskDef
-from engine.expressions.references import InvalidReference, Reference, expressions_of
+from engine.expressions.queries import first_names
+from engine.expressions.references import (
+    DeferredReference,
+    Expression,
+    InvalidReference,
+    QueryReference,
+    Reference,
+    expressions_of,
+)
 from engine.validation.violations import Violation, member, minimum_violations, name_violations
 
 QUEUE_PARTITIONS_MAX: Final = 1024
@@ -58,6 +66,10 @@ def _violations(definition: TaskDef, path: str) -> Iterator[Violation]:
             message=f"timeoutSeconds should be at most totalTimeoutSeconds ({total_s}) and is {timeout_s}",
             invalid_value=timeout_s,
         )
+    for expression in expressions_of(definition.input_template):
+        if isinstance(expression, InvalidReference):
+            where = member(path, "inputTemplate")
+            yield Violation(path=where, message=expression.problem, invalid_value=expression.source)
     if definition.queue is not None:
         yield from _queue_violations(definition.queue, member(path, "queue"))
 
@@ -81,9 +93,22 @@ def _queue_violations(queue: QueueLayout, path: str) -> Iterator[Violation]:
     for expression in expressions:
         if isinstance(expression, InvalidReference):
             yield Violation(path=member(path, "key"), message=expression.problem, invalid_value=queue.key)
-        elif isinstance(expression, Reference) and expression.path.root not in {"input", "workflow"}:
+        for root in _roots(expression) - {"input", "workflow"}:
             yield Violation(
                 path=member(path, "key"),
-                message=f"queue.key may name 'input' or 'workflow', not {expression.path.root!r}",
+                message=f"queue.key may name 'input' or 'workflow', not {root!r}",
                 invalid_value=queue.key,
             )
+
+
+def _roots(expression: Expression) -> set[str]:
+    """Return what the paths of an expression begin with."""
+    match expression:
+        case Reference():
+            return {expression.path.root}
+        case QueryReference():
+            return {names[0] for names in first_names(expression.query) if names}
+        case DeferredReference():
+            return {expression.source}
+        case _:
+            return set()

@@ -14,6 +14,7 @@ from engine.durations import parse_duration_ms, parse_until_ms
 from engine.expressions.references import has_expression
 from engine.json_value import JsonValue
 from engine.scripts import EXPRESSION, QUERY_EXPRESSION, SCRIPT_EXPRESSION
+from engine.validation import messaging
 from engine.validation.violations import Violation
 from engine.validation.walk import Placed
 
@@ -22,17 +23,24 @@ Rule: TypeAlias = Callable[[Placed], Iterator[Violation]]
 _NOT_SERVED_TYPES: Final = frozenset(
     {
         "AGENT",
+        "AWS_LAMBDA",
+        "BUSINESS_RULE",
         "CALL_MCP_TOOL",
         "CANCEL_AGENT",
-        "EVENT",
+        "CHUNK_TEXT",
         "FORK",
         "GENERATE_AUDIO",
         "GENERATE_IMAGE",
         "GENERATE_PDF",
         "GENERATE_VIDEO",
         "GET_AGENT_CARD",
+        "GET_DOCUMENT",
+        "GET_SIGNED_JWT",
+        "GET_WORKFLOW",
+        "GRPC",
+        "HTTP_POLL",
         "JDBC",
-        "KAFKA_PUBLISH",
+        "LIST_FILES",
         "LIST_MCP_TOOLS",
         "LLM_CHAT_COMPLETE",
         "LLM_GENERATE_EMBEDDINGS",
@@ -42,9 +50,16 @@ _NOT_SERVED_TYPES: Final = frozenset(
         "LLM_SEARCH_INDEX",
         "LLM_STORE_EMBEDDINGS",
         "LLM_TEXT_COMPLETE",
-        "PULL_WORKFLOW_MESSAGES",
+        "OPS_GENIE",
+        "PARSE_DOCUMENT",
+        "QUERY_PROCESSOR",
+        "SENDGRID",
+        "UPDATE_SECRET",
+        "UPDATE_TASK",
+        "WAIT_FOR_WEBHOOK",
     }
 )
+"""Of Conductor and its commercial editions: taken for worker's tasks, they would wait for ever."""
 _TERMINATION_STATUSES: Final = ("COMPLETED", "FAILED", "TERMINATED")
 _SCRIPT_EVALUATORS: Final = frozenset({"javascript", "graaljs"})
 _IDEMPOTENCY_STRATEGIES: Final = frozenset({"FAIL", "RETURN_EXISTING", "FAIL_ON_RUNNING"})
@@ -259,6 +274,7 @@ _RULES: Final[dict[str, Rule]] = {
     "DECISION": _decision,
     "DO_WHILE": _do_while,
     "DYNAMIC": _dynamic,
+    "EVENT": messaging.event,
     "EXCLUSIVE_JOIN": _exclusive_join,
     "FORK_JOIN": _fork_join,
     "FORK_JOIN_DYNAMIC": _fork_join_dynamic,
@@ -267,8 +283,10 @@ _RULES: Final[dict[str, Rule]] = {
     "INLINE": _inline,
     "JOIN": _nothing,
     "JSON_JQ_TRANSFORM": _json_jq_transform,
+    "KAFKA_PUBLISH": messaging.kafka_publish,
     "LAMBDA": _lambda,
     "NOOP": _nothing,
+    "PULL_WORKFLOW_MESSAGES": messaging.pull_workflow_messages,
     "SET_VARIABLE": _nothing,
     "SIMPLE": _nothing,
     "START_WORKFLOW": _start_workflow,

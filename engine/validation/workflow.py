@@ -18,7 +18,8 @@ from engine.ids import RefName
 from engine.json_value import JsonValue
 from engine.place import without_pass
 from engine.validation.joins import join_violations
-from engine.validation.references import template_violations
+from engine.validation.messaging import state_changes, workflow_listener
+from engine.validation.references import HANDED_OUT, References, source_violations, template_violations
 from engine.validation.task_definition import validate_task
 from engine.validation.task_types import BUILT_IN_TASK_TYPES, SERVED_TASK_TYPES, type_violations
 from engine.validation.violations import Violation, member, minimum_violations, name_violations
@@ -48,6 +49,7 @@ def _branch(task: WorkflowTask) -> Iterator[Violation]:
     yield from minimum_violations("task.startDelay", task.start_delay, 0, of="startDelay")
     yield from minimum_violations("task.retryCount", task.retry_count, 0, of="retryCount")
     yield from type_violations(found, SERVED_TASK_TYPES)
+    yield from state_changes(task, "task")
     if task.task_definition is not None:
         yield from validate_task(task.task_definition, path="task.taskDefinition")
     yield from _embedded(found, SERVED_TASK_TYPES)
@@ -60,6 +62,7 @@ def _definition(
     yield from minimum_violations(member(path, "version"), definition.version, 1, of="version")
     seconds = definition.timeout_seconds
     yield from minimum_violations(member(path, "timeoutSeconds"), seconds, 0, of="timeoutSeconds")
+    yield from workflow_listener(definition, path)
     tasks_path = member(path, "tasks")
     if not definition.tasks:
         yield Violation(path=tasks_path, message="a workflow needs at least one task")
@@ -72,7 +75,7 @@ def _definition(
         yield from _task(found, placed, by_ref, known_task_types)
     yield from join_violations(placed, by_ref)
     outputs = member(path, "outputParameters")
-    yield from template_violations(outputs, definition.output_parameters, by_ref)
+    yield from template_violations(outputs, definition.output_parameters, References(by_ref))
 
 
 def _task(
@@ -90,8 +93,14 @@ def _task(
     yield from minimum_violations(f"{path}.startDelay", task.start_delay, 0, of="startDelay")
     yield from minimum_violations(f"{path}.retryCount", task.retry_count, 0, of="retryCount")
     yield from type_violations(found, known_task_types)
+    inputs = f"{path}.inputParameters"
+    is_handed_out = task.type in HANDED_OUT or task.type not in BUILT_IN_TASK_TYPES
+    references = References(by_ref, may_defer=is_handed_out, own_task=True)
+    yield from template_violations(inputs, task.input_parameters, references)
+    yield from source_violations(inputs, task.type, task.input_parameters)
+    yield from state_changes(task, path)
     for key, template in _templates(task):
-        yield from template_violations(f"{path}.{key}", template, by_ref)
+        yield from template_violations(f"{path}.{key}", template, References(by_ref))
     yield from _cache_violations(task, f"{path}.cacheConfig")
     if task.task_definition is not None:
         yield from validate_task(task.task_definition, path=f"{path}.taskDefinition")
@@ -129,8 +138,11 @@ def _pass_violations(found: Placed, placed: Sequence[Placed], by_ref: Mapping[Re
 
 
 def _templates(task: WorkflowTask) -> Iterator[tuple[str, JsonValue]]:
-    """Yield the parts of a task in which expressions are resolved."""
-    yield "inputParameters", task.input_parameters
+    """Yield the parts of a task, besides its `inputParameters`, in which expressions are resolved."""
+    if task.sink is not None:
+        yield "sink", task.sink
+    if task.on_state_change:
+        yield "onStateChange", task.on_state_change
     if task.items is not None:
         yield "items", task.items
     parameters = task.sub_workflow_param

@@ -1,8 +1,8 @@
 """Claims: telling the log who has taken which task.
 
-Holds the claims that are on their way into the log. Must not keep a worker waiting for them. Keeps the invariant that a
-task which was handed out is claimed in the end, however long the log is away: an unclaimed task has no response
-timeout, so nobody would miss a worker that died with it.
+Holds the claims that are on their way into the log, and the ends of tasks that cannot be handed out. Must not keep a
+worker waiting for them. Keeps the invariant that a task which was handed out is claimed in the end, however long the
+log is away: an unclaimed task has no response timeout, so nobody would miss a worker that died with it.
 """
 
 import asyncio
@@ -11,11 +11,12 @@ from typing import Final
 
 import structlog
 
-from engine.commands import ClaimTask
+from engine.commands import ClaimTask, ReportTaskResult
 from engine.ids import WorkflowId
 from streams.command_outlet import CommandOutlet
 from streams.dispatch.queues import QueuedTask
 from streams.errors import StreamsError
+from streams.requests import failed
 
 CLAIM_AGAIN_AFTER_S: Final = 1.0
 
@@ -39,10 +40,15 @@ class Claims:
         )
         self._append(task, command)
 
-    def _append(self, task: QueuedTask, command: ClaimTask) -> None:
+    def refuse(self, task: QueuedTask, reason: str) -> None:
+        """End a task that cannot be handed out; tell the task when that is durable. Does not wait."""
+        _log.warning("task_not_handed_out", task_id=task.task_id, reason=reason)
+        self._append(task, failed(task.task_id, reason))
+
+    def _append(self, task: QueuedTask, command: ClaimTask | ReportTaskResult) -> None:
         self._commands.enqueue(command).add_done_callback(partial(self._settled, task, command))
 
-    def _settled(self, task: QueuedTask, command: ClaimTask, stored: "asyncio.Future[None]") -> None:
+    def _settled(self, task: QueuedTask, command: ClaimTask | ReportTaskResult, stored: "asyncio.Future[None]") -> None:
         if stored.cancelled() or self._commands.is_closed:
             return  # the process stops: whoever owns the task next offers it again
         error = stored.exception()

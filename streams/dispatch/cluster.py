@@ -21,6 +21,7 @@ from streams.dispatch.local import rendered_pending
 from streams.dispatch.queues import PollQueues, QueuedTask
 from streams.errors import StreamsError
 from streams.kafka.feed import KafkaTaskFeed
+from streams.kafka.log import KafkaLog
 from streams.kafka.outlet import KafkaOutlet, OutletRecord
 from streams.kafka.settings import KafkaSettings
 from streams.partition.machine import PartitionMachine
@@ -92,11 +93,12 @@ class ClusterPolls:
         queues: PollQueues,
         settings: KafkaSettings,
         *,
+        log: KafkaLog,
         now_ms: Callable[[], int],
         url: str,
         node_urls: Callable[[], frozenset[str]],
     ) -> None:
-        """Fill `queues` from the cluster while `run` runs.
+        """Fill `queues` from the cluster, through `log`, while `run` runs.
 
         `url` is this node's, `node_urls` are those of all that own partitions.
         """
@@ -104,6 +106,7 @@ class ClusterPolls:
         self._url = url
         self._node_urls = node_urls
         self._settings = settings
+        self._log = log
         self._now_ms = now_ms
         self._polled_at_ms: dict[tuple[str, str], int] = {}
         self._followed: set[tuple[str, str]] = set()
@@ -126,6 +129,10 @@ class ClusterPolls:
     def sizes(self) -> dict[str, int]:
         """Return how many tasks wait in this node; what waits in the topics is not counted."""
         return self._queues.sizes()
+
+    def last_poll_ms(self, task_type: str, domain: str) -> int | None:
+        """See `TaskPolls`. A worker that is not seen here may read the topic itself, or poll at another node."""
+        return self._queues.last_poll_ms(task_type, domain) or None
 
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """See `TaskPolls`; the pollers of this node."""
@@ -188,6 +195,7 @@ class ClusterPolls:
                 domain=domain,
                 partitions=DEFAULT_PARTITIONS,
                 withdraw=withdraw,
+                log=self._log,
             ) as feed:
                 while self._is_polled((task_type, domain)):
                     room = PREFETCHED_MAX - sum(map(len, waiting.values()))

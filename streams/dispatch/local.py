@@ -12,6 +12,7 @@ from engine.model import OpenTask, PendingTask, WorkflowState
 from engine.nodes import node_of
 from streams.dispatch.queues import PollQueues, QueuedTask
 from streams.partition.machine import PartitionMachine
+from streams.references import DEFERRED_INPUT, deferred_json
 from streams.task_wire import render_task
 
 
@@ -63,9 +64,15 @@ class LocalDesk:
 
 
 def rendered_pending(machine: PartitionMachine, state: WorkflowState, seq: TaskSeq) -> JsonObject | None:
-    """Return a task that may be handed out as Conductor's Task JSON, or None if it may not (any more)."""
+    """Return a task that may be handed out as Conductor's Task JSON, or None if it may not (any more).
+
+    Its input still names its secrets: the queue that hands it out puts them in.
+    """
     task = state.tasks.get(seq)
     if not isinstance(task, PendingTask) or task.due_at_ms:
         return None
     node = node_of(machine.graph(state), state, task.spec)
-    return render_task(state, task, node.task, machine.task_definition(state, task))
+    rendered = render_task(state, task, node.task, machine.task_definition(state, task))
+    if task.spec.deferred:
+        rendered[DEFERRED_INPUT] = deferred_json(task.spec.deferred)
+    return rendered

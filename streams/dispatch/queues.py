@@ -20,6 +20,7 @@ import msgspec
 from engine.ids import TaskId
 from engine.json_value import JsonObject
 from streams.dispatch.affinity import SEEN_LATELY_MS, partition_of_key, winner
+from streams.references import ReferenceUnresolved, ReferenceValues
 from streams.task_wire import claimed
 
 POLL_RECORDS_MAX: Final = 1_000
@@ -31,6 +32,7 @@ Beyond it, those where nobody waits for nothing are forgotten.
 """
 ANYBODY: Final = -1
 """The partition of tasks without a key: every worker may take them."""
+_NO_VALUES: Final = ReferenceValues()
 _SLACK: Final = 256
 """Stale entries that a heap may hold over half of it before it is built anew."""
 
@@ -49,6 +51,10 @@ class QueuedTask(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     partitions: int = 1
     on_claimed: Callable[[], None] | None = None
+
+
+def _ignore(task: QueuedTask, reason: str) -> None:
+    """Leave a task that cannot be handed out to its timeouts."""
 
 
 _Entry: TypeAlias = tuple[int, int, QueuedTask]
@@ -126,10 +132,23 @@ class _Queue:
 class PollQueues:
     """The queues of one node. One event loop, no locks."""
 
-    def __init__(self, *, now_ms: Callable[[], int], claim: Callable[[QueuedTask, str, int], None]) -> None:
-        """Begin empty. `claim(task, worker_id, at_ms)` is called, without waiting, for each task handed out."""
+    def __init__(
+        self,
+        *,
+        now_ms: Callable[[], int],
+        claim: Callable[[QueuedTask, str, int], None],
+        references: ReferenceValues = _NO_VALUES,
+        refuse: Callable[[QueuedTask, str], None] = _ignore,
+    ) -> None:
+        """Begin empty. `claim(task, worker_id, at_ms)` is called, without waiting, for each task handed out.
+
+        `references` knows the values that inputs only name; `refuse(task, reason)` is called, without waiting, for each
+        task that needs one which is not known.
+        """
         self._now_ms = now_ms
         self._claim = claim
+        self._references = references
+        self._refuse = refuse
         self._queues: dict[tuple[str, str], _Queue] = {}
         self._queue_of: dict[TaskId, _Queue] = {}
         self._offers = 0
@@ -188,6 +207,11 @@ class PollQueues:
         """Return how many tasks wait per queue, named `[domain:]type`."""
         return {_name(*key): len(queue.offers) for key, queue in self._queues.items()}
 
+    def last_poll_ms(self, task_type: str, domain: str) -> int:
+        """Return when a worker last polled a queue, epoch ms; 0 if none has since this node began."""
+        queue = self._queues.get((task_type, domain))
+        return next(reversed(queue.workers.values()), 0) if queue is not None else 0
+
     def poll_records(self, task_type: str | None = None) -> list[JsonObject]:
         """Return who polled last and when, as Conductor's PollData."""
         return [
@@ -204,9 +228,15 @@ class PollQueues:
         while len(taken) < count and (task := queue.pop(partitions)) is not None:
             del self._queue_of[task.task_id]
             rendered = task.render()
-            if rendered is not None:
-                taken.append(claimed(rendered, worker_id, now_ms))
-                self._claim(task, worker_id, now_ms)
+            if rendered is None:
+                continue
+            try:
+                complete = self._references.complete(rendered)
+            except ReferenceUnresolved as error:
+                self._refuse(task, str(error))
+                continue
+            taken.append(claimed(complete, worker_id, now_ms))
+            self._claim(task, worker_id, now_ms)
         return taken
 
     def _queue(self, task_type: str, domain: str) -> _Queue:

@@ -52,13 +52,15 @@ class Batch:
         self.events: list[Row] = []
         self.workflows: dict[WorkflowId, TouchedWorkflow] = {}
         self.tasks: dict[tuple[WorkflowId, TaskSeq], TouchedTask] = {}
+        self.removed: set[WorkflowId] = set()
+        """Workflows of which nothing is to be left but the event that says so."""
         self.chains: dict[int, ChainPosition] = {}
         self.first_appended_at_ms: dict[int, int] = {}
 
     @property
     def row_count(self) -> int:
         """How many rows the batch has, positions not counted."""
-        return len(self.events) + len(self.workflows) + len(self.tasks)
+        return len(self.events) + len(self.workflows) + len(self.tasks) + len(self.removed)
 
     def forget_partition(self, partition: int) -> None:
         """Leave a partition's position out. Rows of it may stay: whoever projects it writes the same ones."""
@@ -67,8 +69,8 @@ class Batch:
 
     def execution_rows(self) -> Iterator[Row]:
         """Yield the rows of `workflow_executions`."""
-        return (touched.row() for touched in self.workflows.values())
+        return (touched.row() for key, touched in self.workflows.items() if key not in self.removed)
 
     def task_rows(self) -> Iterator[Row]:
         """Yield the rows of `task_executions`."""
-        return (touched.row() for touched in self.tasks.values())
+        return (touched.row() for key, touched in self.tasks.items() if key[0] not in self.removed)

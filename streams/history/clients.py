@@ -63,10 +63,10 @@ class StoreClient:
     def __init__(self, client: "Client") -> None:
         self._client = client
 
-    def execute(self, statement: str) -> None:
-        """Run a statement that returns nothing."""
+    def execute(self, statement: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run a statement that returns nothing. `{name:Type}` in it stands for a bound parameter."""
         with _translated_errors():
-            self._client.command(statement)
+            self._client.command(statement, parameters=dict(parameters) if parameters else None)
 
     def rows(
         self,

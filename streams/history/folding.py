@@ -5,16 +5,21 @@ invariant that a state is only dropped when all its events are written, because 
 store.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from engine.applier import apply
-from engine.events import Event, WorkflowStarted
+from engine.events import Event, PassDropped, TasksDropped, WorkflowRestarted, WorkflowStarted
 from engine.ids import TaskSeq, WorkflowId
 from engine.model import WorkflowState
 from streams.errors import LogCorrupt
 from streams.history.batch import Batch, TouchedTask, TouchedWorkflow
 from streams.history.rows import Row, event_row
 from streams.records import DecisionRecord
+
+TAKES_TASKS_AWAY: Final = frozenset({PassDropped, TasksDropped, WorkflowRestarted})
+"""Events after which attempts are no longer in the state. Every other event changes no attempt but its own."""
 
 
 class _Kept:
@@ -67,6 +72,45 @@ class Folding:
         self._state = state
         return rows
 
+    def take(self, state: WorkflowState) -> list[Row]:
+        """Take over the state that the decision's owner has after it, and return the rows of its events.
+
+        The same rows as by `apply`: of an attempt only its state after the last event about it counts, and that is how
+        it stands at the end, unless it has been taken away. Such a decision is to be applied.
+        """
+        decision = self._decision
+        workflow_id = decision.workflow_id
+        version = state.version - len(decision.events)
+        if self._state is None:
+            self._created_at_ms = decision.at_ms
+        created_at_ms = self._created_at_ms
+        rows: list[Row] = []
+        changed: dict[TaskSeq, int] = {}
+        for event in decision.events:
+            version += 1
+            row = event_row(
+                created_at_ms=created_at_ms,
+                workflow_id=workflow_id,
+                version=version,
+                position=self._position,
+                partition=self._partition,
+                at_ms=decision.at_ms,
+                cause=decision.cause,
+                event=event,
+            )
+            rows.append(row)
+            seq: TaskSeq | None = getattr(event, "seq", None)
+            if seq is not None:
+                changed[seq] = version
+        for seq, event_version in changed.items():
+            task = state.tasks.get(seq)
+            if task is not None:
+                self._tasks[workflow_id, seq] = TouchedTask(
+                    started=state.started, task=task, created_at_ms=created_at_ms, event_version=event_version
+                )
+        self._state = state
+        return rows
+
     def add_to(self, batch: Batch) -> tuple[int, WorkflowState]:
         """Add the workflow and the attempts that the decision changed; return what is to be kept of it."""
         if self._state is None:
@@ -100,7 +144,8 @@ class Folds:
     def __init__(self, partition: int) -> None:
         self._partition = partition
         self._kept: dict[WorkflowId, _Kept] = {}
-        self._ended: set[WorkflowId] = set()
+        self._ended: deque[tuple[WorkflowId, int]] = deque()
+        """Ended workflows with the batch of their newest events, oldest first; some of them have gone on since."""
         self._weight = 0
 
     def __len__(self) -> int:
@@ -124,7 +169,7 @@ class Folds:
         decision: DecisionRecord,
         *,
         position: int,
-        found: dict[WorkflowId, tuple[int, WorkflowState]],
+        found: dict[WorkflowId, tuple[int, WorkflowState] | None],
     ) -> Folding:
         """Begin to fold a decision onto the state that is kept, or was found in the store."""
         workflow_id = decision.workflow_id
@@ -141,17 +186,17 @@ class Folds:
         self._kept[workflow_id] = kept
         self._weight += kept.weight - (before.weight if before is not None else 0)
         if state.is_terminal:
-            self._ended.add(workflow_id)
-        else:
-            self._ended.discard(workflow_id)
+            self._ended.append((workflow_id, batch.number))
 
     def drop_written(self, *, written: int, weight_max: int) -> None:
         """Drop what is written up to batch `written`: the ended workflows, and the least recently used above a weight.
 
         A workflow weighs one, and one more per task. Not to be called between `missing` and the folds it was asked for.
         """
-        for workflow_id in list(self._ended):
-            if self._kept[workflow_id].batch_number <= written:
+        while self._ended and self._ended[0][1] <= written:
+            workflow_id, _ = self._ended.popleft()
+            kept = self._kept.get(workflow_id)
+            if kept is not None and kept.batch_number <= written and kept.state.is_terminal:
                 self._drop(workflow_id)
         while self._weight > weight_max and self._kept:
             workflow_id = next(iter(self._kept))
@@ -161,4 +206,3 @@ class Folds:
 
     def _drop(self, workflow_id: WorkflowId) -> None:
         self._weight -= self._kept.pop(workflow_id).weight
-        self._ended.discard(workflow_id)

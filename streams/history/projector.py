@@ -11,7 +11,7 @@ Each partition has one task that reads and folds; one further task writes the ba
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -19,21 +19,23 @@ import msgspec
 import structlog
 
 from engine.errors import EngineError
+from engine.events import WorkflowRemoved
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import HistoryUnavailable, LogCorrupt, LogUnavailable, OffsetOutOfRange
 from streams.history.batch import Batch
-from streams.history.folding import Folds
+from streams.history.feed import DecisionFeed
+from streams.history.folding import TAKES_TASKS_AWAY, Folding, Folds
 from streams.history.rows import Row
 from streams.history.settings import HistorySettings
 from streams.history.store import BatchRows, HistoryStore
 from streams.partition.chain import Chain, ChainPosition
-from streams.ports import Log, LogReader, LogRecord
+from streams.partition.handover import Handed, Handover
+from streams.ports import Log, LogRecord
 from streams.records import DecisionRecord
 from streams.topics import EVENTS
 
-READ_RECORDS_MAX: Final = 500
-READ_WAIT_MS: Final = 1_000
+DECISIONS_PER_STEP: Final = 50
 EVENTS_PER_STEP: Final = 200
 STEP_SECONDS: Final = 0.001
 """How long the projection keeps the event loop at a time; decisions are made on the same one."""
@@ -70,6 +72,7 @@ class Projector:
         self._settings = settings
         self._changes: asyncio.Queue[tuple[int, bool]] = asyncio.Queue()
         self._following: dict[int, asyncio.Task[None]] = {}
+        self._handovers: dict[int, Handover] = {}
         self._pending = Batch(1)
         self._writing: Batch | None = None
         self._written_number = 0
@@ -93,6 +96,12 @@ class Projector:
     def unfollow(self, partition: int) -> None:
         """Stop projecting a partition. Does not wait; what is still written of it is what the next one writes too."""
         self._changes.put_nowait((partition, False))
+
+    def handover(self, partition: int) -> Handover:
+        """Return what an owner in this process may hand a partition's acknowledged decisions to."""
+        if partition not in self._handovers:
+            self._handovers[partition] = Handover(decisions_max=self._settings.handed_decisions_max)
+        return self._handovers[partition]
 
     def position(self, partition: int) -> int | None:
         """Return the offset up to which (exclusive) a followed partition is written; None while that is not known."""
@@ -145,11 +154,11 @@ class Projector:
                 partial(self._store.chain_position, partition), "history_unavailable", partition=partition
             )
             self._positions[partition] = position.next_offset
-            reader = self._log.reader(EVENTS, partition, from_offset=position.next_offset)
+            feed = DecisionFeed(self._log, partition, self.handover(partition))
             try:
-                await self._read(reader, Chain(partition, position), Folds(partition))
+                await self._read(feed, Chain(partition, position), Folds(partition))
             finally:
-                await reader.close()
+                await feed.close()
         except (LogCorrupt, OffsetOutOfRange, EngineError) as error:
             # Only this partition is in doubt. Its owner has halted for the same reason, or the history is not of this
             # log.
@@ -159,22 +168,20 @@ class Projector:
             self._halted[partition] = f"{type(error).__name__}: {error}"
             _log.exception("projection_failed", partition=partition)
 
-    async def _read(self, reader: LogReader, chain: Chain, folds: Folds) -> None:
+    async def _read(self, feed: DecisionFeed, chain: Chain, folds: Folds) -> None:
         weight_max = self._settings.cached_tasks_max
         while True:
-            records = await self._retried(
-                partial(reader.read, records_max=READ_RECORDS_MAX, wait_ms=READ_WAIT_MS),
-                "log_unavailable",
-                partition=chain.partition,
-            )
-            if records:
-                await self._take(records, chain, folds)
+            found = await self._retried(partial(feed.read, chain), "log_unavailable", partition=chain.partition)
+            if isinstance(found, Handed):
+                await self._take_handed(found, chain, folds)
+            elif found:
+                await self._take(found, chain, folds)
             folds.drop_written(written=self._written_number, weight_max=weight_max // max(len(self._following), 1))
 
     async def _take(self, records: Sequence[LogRecord], chain: Chain, folds: Folds) -> None:
         """Judge and fold records, and add what they change to the batch that is pending."""
         # 1. What is to be believed, and where the chain stands after it. A record that adds nothing yet, because it
-        # is a part or    a late word, does not move the position: it is judged again after a stop.
+        # is a part or a late word, does not move the position: it is judged again after a stop.
         believed: list[_Believed] = []
         broken: LogCorrupt | None = None
         for record in records:
@@ -188,37 +195,84 @@ class Projector:
                 believed.append((record, decision, chain.position))
             await self._breathe()
         # 2. The states that are not kept: all that was recorded before these records.
-        missing = folds.missing(decision for _, decision, _ in believed if decision is not None)
-        found: dict[WorkflowId, tuple[int, WorkflowState]] = {}
-        if missing:
-            found = await self._retried(
-                partial(self._store.folds, missing, before_offset=records[0].offset),
-                "history_unavailable",
-                partition=chain.partition,
-            )
+        found = await self._found(
+            folds.missing(decision for _, decision, _ in believed if decision is not None),
+            partition=chain.partition,
+            before_offset=records[0].offset,
+        )
         # 3. Decision by decision, whole ones only with their position.
         for record, decision, position in believed:
             await self._has_room.wait()
-            if decision is not None and decision.events:
-                await self._fold(record, decision, folds, found)
+            if decision is not None and decision.events and self._is_to_be_kept(decision, found):
+                await self._fold(record.offset, decision, folds, found)
             self._pending.first_appended_at_ms.setdefault(chain.partition, record.appended_at_ms)
             self._pending.chains[chain.partition] = position
             self._note_pending()
         if broken is not None:
             raise broken
 
+    async def _take_handed(self, handed: Handed, chain: Chain, folds: Folds) -> None:
+        """Add to the batch that is pending what the owner has decided and folded: no decoding, hashing and folding."""
+        partition = chain.partition
+        chain.stand_at(handed.position)
+        found = await self._found(
+            folds.missing(item.record for item in handed.decided),
+            partition=partition,
+            before_offset=handed.first_offset,
+        )
+        now_ms = time.time_ns() // 1_000_000
+        for start in range(0, len(handed.decided), DECISIONS_PER_STEP):
+            await self._has_room.wait()
+            for number, item in enumerate(handed.decided[start : start + DECISIONS_PER_STEP], start):
+                decision = item.record
+                if not decision.events or not self._is_to_be_kept(decision, found):
+                    continue
+                offset = handed.first_offset + number
+                if item.state is None or any(type(event) in TAKES_TASKS_AWAY for event in decision.events):
+                    await self._fold(offset, decision, folds, found)
+                    continue
+                folding = folds.begin(decision, position=offset, found=found)
+                self._pending.events.extend(folding.take(item.state))
+                self._add(folding, decision, folds)
+            self._pending.first_appended_at_ms.setdefault(partition, now_ms)
+            if start + DECISIONS_PER_STEP >= len(handed.decided):
+                self._pending.chains[partition] = handed.position
+            self._note_pending()
+            await self._breathe()
+
+    def _is_to_be_kept(
+        self, decision: DecisionRecord, found: Mapping[WorkflowId, tuple[int, WorkflowState] | None]
+    ) -> bool:
+        """Tell whether a decision is about a workflow that had not been removed before; note one that removes it."""
+        if isinstance(decision.events[-1], WorkflowRemoved):
+            self._pending.removed.add(decision.workflow_id)
+        return found.get(decision.workflow_id, decision) is not None
+
+    async def _found(
+        self, missing: Sequence[WorkflowId], *, partition: int, before_offset: int
+    ) -> dict[WorkflowId, tuple[int, WorkflowState] | None]:
+        """Return the states that are not kept, as the store has them: all that was recorded before an offset."""
+        if not missing:
+            return {}
+        return await self._retried(
+            partial(self._store.folds, missing, before_offset=before_offset), "history_unavailable", partition=partition
+        )
+
     async def _fold(
         self,
-        record: LogRecord,
+        offset: int,
         decision: DecisionRecord,
         folds: Folds,
-        found: dict[WorkflowId, tuple[int, WorkflowState]],
+        found: dict[WorkflowId, tuple[int, WorkflowState] | None],
     ) -> None:
-        folding = folds.begin(decision, position=record.offset, found=found)
+        folding = folds.begin(decision, position=offset, found=found)
         for start in range(0, len(decision.events), EVENTS_PER_STEP):
             rows = folding.apply(decision.events[start : start + EVENTS_PER_STEP])
             self._pending.events.extend(rows)
             await self._breathe()
+        self._add(folding, decision, folds)
+
+    def _add(self, folding: Folding, decision: DecisionRecord, folds: Folds) -> None:
         created_at_ms, state = folding.add_to(self._pending)
         folds.keep(decision.workflow_id, created_at_ms, state, batch=self._pending)
 
@@ -253,6 +307,7 @@ class Projector:
                 events=batch.events,
                 tasks=await self._gathered(batch.task_rows()),
                 executions=await self._gathered(batch.execution_rows()),
+                removed=sorted(batch.removed),
                 chains=self._positions_due(batch),
             )
             await self._retried(partial(self._store.write, rows), "history_unavailable")

@@ -16,11 +16,14 @@ from engine.events import Event
 from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.history.clients import StoreClient
-from streams.history.schema import EVENTS, OFFSETS
+from streams.history.schema import EVENTS, EXECUTIONS, OFFSETS
 from streams.partition.chain import ChainPosition
 
 FOLDED_AT_ONCE_MAX: Final = 200
 """Workflows per query: their events are held in memory together."""
+
+REMOVED: Final = "workflow_removed"
+"""The event that is left of a workflow whose history has been removed."""
 
 _event_decoder: Final = msgspec.json.Decoder(Event)
 _chain_decoder: Final = msgspec.json.Decoder(ChainPosition)
@@ -48,32 +51,39 @@ def read_chain(client: StoreClient, partition: int) -> ChainPosition:
 
 def read_folds(
     client: StoreClient, workflow_ids: Sequence[WorkflowId], *, before_offset: int
-) -> dict[WorkflowId, tuple[int, WorkflowState]]:
-    """Return, per workflow that has events before an offset of its partition, its first instant and its state there."""
-    found: dict[WorkflowId, tuple[int, WorkflowState]] = {}
+) -> dict[WorkflowId, tuple[int, WorkflowState] | None]:
+    """Return, per workflow that has events before an offset of its partition, its first instant and its state there.
+
+    None stands for one that has been removed, whatever is still stored of it.
+    """
+    found: dict[WorkflowId, tuple[int, WorkflowState] | None] = {}
     for start in range(0, len(workflow_ids), FOLDED_AT_ONCE_MAX):
         rows = client.rows(
-            "SELECT workflow_id, toUnixTimestamp64Milli(created_at), body "  # noqa: S608 (a constant)
+            "SELECT workflow_id, toUnixTimestamp64Milli(created_at), event, body "  # noqa: S608 (a constant)
             f"FROM {EVENTS} FINAL "
-            "WHERE workflow_id IN {ids:Array(String)} AND position < {before:UInt64} ORDER BY workflow_id, version",
+            f"WHERE workflow_id IN {{ids:Array(String)}} AND (position < {{before:UInt64}} OR event = '{REMOVED}') "
+            "ORDER BY workflow_id, version",
             {"ids": list(workflow_ids[start : start + FOLDED_AT_ONCE_MAX]), "before": before_offset},
         )
         for workflow_id, events in groupby(rows, key=itemgetter(0)):
             listed = list(events)
-            state = fold(_events(row[2] for row in listed))
+            if listed[-1][2] == REMOVED:
+                found[WorkflowId(workflow_id)] = None
+                continue
+            state = fold(_events(row[3] for row in listed))
             if state is not None:
                 found[WorkflowId(workflow_id)] = (listed[0][1], state)
     return found
 
 
 def read_state(client: StoreClient, workflow_id: WorkflowId, *, version: int | None) -> WorkflowState | None:
-    """Return a workflow after its event number `version` (None: the newest), or None if it has none."""
+    """Return a workflow after its event number `version` (None: the newest), or None if it has none, or is removed."""
     rows = client.rows(
-        f"SELECT body FROM {EVENTS} FINAL "  # noqa: S608 (a constant)
+        f"SELECT event, body FROM {EVENTS} FINAL "  # noqa: S608 (a constant)
         "WHERE workflow_id = {id:String} AND version <= {version:UInt32} ORDER BY version",
         {"id": workflow_id, "version": 0xFFFF_FFFF if version is None else version},
     )
-    return fold(_events(row[0] for row in rows))
+    return None if rows and rows[-1][0] == REMOVED else fold(_events(row[1] for row in rows))
 
 
 def read_events(client: StoreClient, workflow_id: WorkflowId, *, start: int, count: int) -> list[RecordedEvent]:
@@ -81,7 +91,8 @@ def read_events(client: StoreClient, workflow_id: WorkflowId, *, start: int, cou
     rows = client.rows(
         "SELECT version, toUnixTimestamp64Milli(at), cause, log_partition, position, body "  # noqa: S608 (a constant)
         f"FROM {EVENTS} FINAL "
-        "WHERE workflow_id = {id:String} AND version >= {start:UInt32} ORDER BY version LIMIT {count:UInt32}",
+        f"WHERE workflow_id = {{id:String}} AND version >= {{start:UInt32}} AND event != '{REMOVED}' "
+        "ORDER BY version LIMIT {count:UInt32}",
         {"id": workflow_id, "start": start, "count": count},
     )
     return [
@@ -98,9 +109,15 @@ def read_events(client: StoreClient, workflow_id: WorkflowId, *, start: int, cou
 
 
 def read_version(client: StoreClient, workflow_id: WorkflowId) -> int:
-    """Return the number of a workflow's newest event, 0 if there is none."""
+    """Return up to which event number everything is written that the store keeps of a workflow, 0 if nothing is.
+
+    Its row among the executions tells, because that is written after the events and the tasks. Of a workflow that was
+    removed only the last event is left, once that row has gone.
+    """
     rows = client.rows(
-        f"SELECT max(version) FROM {EVENTS} WHERE workflow_id = {{id:String}}",  # noqa: S608 (a constant)
+        "SELECT if(count() = 0, "  # noqa: S608 (constants)
+        f"(SELECT max(version) FROM {EVENTS} WHERE workflow_id = {{id:String}} AND event = '{REMOVED}'), "
+        f"max(event_version)) FROM {EXECUTIONS} WHERE workflow_id = {{id:String}}",
         {"id": workflow_id},
     )
     return int(rows[0][0]) if rows else 0

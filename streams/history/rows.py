@@ -8,7 +8,7 @@ harmless. Must not know the store. Keeps the order of the columns of `schema`, t
 belongs.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
@@ -21,16 +21,12 @@ from streams.masking import masked
 Row: TypeAlias = tuple[object, ...]
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def json_text(value: Any) -> str:  # noqa: ANN401 (any JSON value or event)
-    """Return the JSON of a value as text."""
-    return _encode(value).decode()
+_TAGS: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 
 
 def tag_of_event(event: Event) -> str:
     """Return the word that stands under `event` on the wire."""
-    return str(type(event).__struct_config__.tag)
+    return _TAGS[type(event)]
 
 
 def event_row(
@@ -58,7 +54,7 @@ def event_row(
         tag_of_event(event),
         getattr(event, "seq", 0),
         cause,
-        json_text(event),
+        _encode(event),
     )
 
 
@@ -136,5 +132,6 @@ def task_row(started: WorkflowStarted, task: Task, *, created_at_ms: int, event_
     )
 
 
-def _object_text(value: JsonObject) -> str:
-    return _encode(value).decode() if value else "{}"
+def _object_text(value: JsonObject) -> bytes:
+    # The client would encode text again.
+    return _encode(value) if value else b"{}"

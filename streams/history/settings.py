@@ -14,14 +14,17 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path | None = None
     url: str = ""
     database: str = "podium"
-    rows_max: int = 5_000
-    """Rows of one insert call: building a block of them holds the interpreter for about 10 ms."""
+    rows_max: int = 20_000
+    """Rows of one batch and of one insert call. An insert costs as much as 5,000 rows in it, so few and large ones."""
     linger_ms: int = 200
     """How long the first row of a batch waits for others, when there was no batch for a while."""
-    linger_ms_max: int = 500
+    linger_ms_max: int = 1_000
     """How long it waits at most while batch follows batch: writing few rows costs nearly as much as writing many."""
     cached_tasks_max: int = 50_000
     """Tasks in the states of open workflows that are kept between batches; a state that is not kept is folded anew."""
+    handed_decisions_max: int = 10_000
+    """Decisions that the owner of a partition hands over and that wait to be taken, with their states about 3 KB each:
+    two seconds of a busy partition. Beyond it they are read from the log."""
     search_ms_max: int = 10_000
     """After this a search is stopped."""
     search_bytes_max: int = 700_000_000

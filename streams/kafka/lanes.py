@@ -73,6 +73,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     pieces: Sequence[Piece]
     count: int
+    at_ms: int
     data: bytes
 
 
@@ -163,7 +164,7 @@ class Lane:
                 if builder.append(count, now_ms, record.key, record.value, []) is None:
                     raise RuntimeError(f"a record that was measured to fit a batch of {bytes_max} bytes did not")
                 count += 1
-        return Batch(pieces=pieces, count=count, data=bytes(builder.build()))
+        return Batch(pieces=pieces, count=count, at_ms=now_ms, data=bytes(builder.build()))
 
 
 def cut(call_records: Sequence[NewRecord], *, bytes_max: int) -> list[tuple[list[NewRecord], int]]:

@@ -1,6 +1,6 @@
 """The log port over Kafka.
 
-Holds the pieces together: one view of the cluster, one producer, a reader per cursor. Must not decide
+Holds the pieces together: one view of the cluster, one producer, one tail, a reader per cursor. Must not decide
 anything by itself. Keeps the names: callers speak of topics without the prefix.
 """
 
@@ -17,9 +17,11 @@ from streams.appendable import refuse_unfit
 from streams.errors import LogUnavailable, StreamsError
 from streams.kafka.admin import EARLIEST, LATEST, Topics, patiently
 from streams.kafka.cluster import Cluster
+from streams.kafka.lanes import Batch, Lane
 from streams.kafka.producer import Producer
 from streams.kafka.reader import KafkaReader
 from streams.kafka.settings import KafkaSettings
+from streams.kafka.tail import Tail
 from streams.ports import NewRecord, OffsetRange
 from streams.topics import TopicSpec
 
@@ -35,16 +37,17 @@ class KafkaLog:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
-        self._cluster = Cluster(settings)
-        self._producer = Producer(self._cluster, settings)
-        self._topics = Topics(self._cluster, settings)
+        self.cluster = Cluster(settings)
+        self.producer = Producer(self.cluster, settings, stored=self._stored)
+        self._topics = Topics(self.cluster, settings)
         self._compacted: set[str] = set()
-        self._readers: set[KafkaReader] = set()
+        self._tail = Tail(self.cluster, settings, is_sending=self.producer.is_sending)
         self._open = False
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._cluster)
-        await self._stack.enter_async_context(self._producer)
+        await self._stack.enter_async_context(self.cluster)
+        await self._stack.enter_async_context(self.producer)
+        await self._stack.enter_async_context(self._tail)
         self._open = True
         return self
 
@@ -52,8 +55,6 @@ class KafkaLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        for reader in tuple(self._readers):
-            await reader.close()
         await self._stack.aclose()
 
     async def create_topics(self, topics: Sequence[TopicSpec]) -> None:
@@ -61,7 +62,7 @@ class KafkaLog:
         self._require_open()
         self._compacted.update(spec.name for spec in topics if spec.compacted)
         existed = await self._patiently(lambda: self._topics.create(topics))
-        self._cluster.expect(self._settings.topic_prefix + spec.name for spec in topics)
+        self.cluster.expect(self._settings.topic_prefix + spec.name for spec in topics)
         for spec in topics:
             if self._settings.topic_prefix + spec.name in existed:
                 await self._patiently(partial(self._topics.check, spec))
@@ -82,20 +83,18 @@ class KafkaLog:
             future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             future.set_exception(refusal)
             return future
-        return self._producer.append(self._settings.topic_prefix + topic, partition, records)
+        return self.producer.append(self._settings.topic_prefix + topic, partition, records)
 
     def reader(self, topic: str, partition: int, *, from_offset: int) -> KafkaReader:
         """See `Log`."""
         self._require_open()
-        reader = KafkaReader(
-            self._cluster,
+        return KafkaReader(
+            self.cluster,
+            self._tail,
             self._settings,
             TopicPartition(topic, partition),
             from_offset=from_offset,
-            closed=self._readers.discard,
         )
-        self._readers.add(reader)
-        return reader
 
     async def offsets(self, topic: str, partition: int) -> OffsetRange:
         """See `Log`."""
@@ -120,10 +119,13 @@ class KafkaLog:
             return False
         try:
             async with asyncio.timeout(_PING_S):
-                await self._cluster.brokers()
+                await self.cluster.brokers()
         except (LogUnavailable, TimeoutError):
             return False
         return True
+
+    def _stored(self, lane: Lane, base_offset: int, batch: Batch) -> None:
+        self._tail.stored(TopicPartition(lane.name, lane.partition), base_offset, batch)
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         return await patiently(ask, timeout_ms=self._settings.timeout_ms)

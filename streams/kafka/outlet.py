@@ -16,6 +16,7 @@ from streams.appendable import refuse_unfit
 from streams.errors import LogUnavailable, StreamsError
 from streams.kafka.admin import Topics, patiently
 from streams.kafka.cluster import Cluster
+from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Producer
 from streams.kafka.settings import KafkaSettings
 from streams.ports import NewRecord
@@ -33,19 +34,22 @@ class OutletRecord(msgspec.Struct, frozen=True, kw_only=True):
 class KafkaOutlet:
     """Produces to topics that need not exist yet. An async context manager."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, log: KafkaLog | None = None) -> None:
+        """Share the producer of an open `log`, so that its appends and these go in the same requests; or have one."""
         self._settings = settings
         self._stack = AsyncExitStack()
-        self._cluster = Cluster(settings)
-        self._producer = Producer(self._cluster, settings)
+        self._is_shared = log is not None
+        self._cluster = Cluster(settings) if log is None else log.cluster
+        self._producer = Producer(self._cluster, settings) if log is None else log.producer
         self._topics = Topics(self._cluster, settings)
         self._tasks = asyncio.TaskGroup()
         self._making: dict[str, asyncio.Future[None]] = {}
         self._turns: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._cluster)
-        await self._stack.enter_async_context(self._producer)
+        if not self._is_shared:
+            await self._stack.enter_async_context(self._cluster)
+            await self._stack.enter_async_context(self._producer)
         await self._tasks.__aenter__()
         return self
 

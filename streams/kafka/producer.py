@@ -2,8 +2,8 @@
 
 Holds a lane per partition and one task per leading broker, which sends what all its lanes hold as one request
 with one batch per lane, and then again. What is appended while a request is on its way waits in its lane and
-goes, together, into the next: so a batch is as large as the load, and a lone record waits for nothing. Must
-not append on its own account. Keeps these invariants:
+goes, together, into the next: so a batch is as large as the load, and a lone record waits for nothing. A request
+for many partitions is followed by a short pause. Must not append on its own account. Keeps these invariants:
 
 1. per partition at most one batch is on its way, so the order of calls is the order of records;
 2. a batch that failed in a way that says "try again" is sent again, byte for byte, under the same producer id
@@ -19,7 +19,7 @@ record each over 8 partitions 92,000 appends/s, there 2,500.)
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -31,12 +31,19 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from streams.errors import LogUnavailable, RecordTooLarge, StreamsError
 from streams.kafka import replies
 from streams.kafka.cluster import NETWORK_ERRORS, Cluster, close_connection
-from streams.kafka.lanes import Call, Identity, Lane, Piece, cut
+from streams.kafka.lanes import Batch, Call, Identity, Lane, Piece, cut
 from streams.kafka.settings import BATCH_FRAME_BYTES, KafkaSettings
 from streams.ports import NewRecord
 
 _REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of one request with the batches of all lanes; brokers take 100 MB by default."""
+_BUSY_LANES: Final = 6
+"""A request for so many partitions at once is one of many: soon there will be more for the same ones."""
+_BUSY_S: Final = 0.002
+"""Pause after such a request, so that the next one carries more. A lone caller has few partitions, and never waits.
+
+(Measured, three tasks by HTTP workers, 64 workflows in flight: 0.52 requests per workflow without, 0.31 with it.)
+"""
 _RETRY_S: Final = 0.05
 """Pause before a lane in trouble is tried again: a leader is elected in some hundred milliseconds."""
 _NO_TRANSACTIONS: Final[Any] = None  # aiokafka declares a string, and sends null for None
@@ -49,9 +56,13 @@ _log = structlog.get_logger(__name__)
 class Producer:
     """Sends batches. An async context manager: at its end it waits for what is outstanding, within the timeout."""
 
-    def __init__(self, cluster: Cluster, settings: KafkaSettings) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: KafkaSettings, *, stored: Callable[[Lane, int, Batch], None] | None = None
+    ) -> None:
+        """Send nothing yet. `stored` hears of each batch that is in the log, and from which offset on."""
         self._cluster = cluster
         self._settings = settings
+        self._stored = stored
         self._timeout_s = settings.timeout_ms / 1_000
         self._payload_bytes_max = settings.batch_bytes_max - BATCH_FRAME_BYTES // 4
         self._lanes: dict[tuple[str, int], Lane] = {}
@@ -101,6 +112,19 @@ class Producer:
         if lane not in self._flying:
             self._offer(lane)
         return future
+
+    def is_sending(self, name: str, partition: int) -> bool:
+        """Tell whether a batch for a topic, by its full name, is on its way."""
+        lane = self._lanes.get((name, partition))
+        return lane is not None and lane.batch is not None
+
+    def stored(self, lane: Lane, base_offset: int) -> None:
+        """Take back a lane whose batch is in the log."""
+        batch = lane.batch
+        lane.stored(base_offset)
+        if self._stored is not None and batch is not None:
+            self._stored(lane, base_offset, batch)
+        self.landed(lane)
 
     def landed(self, lane: Lane) -> None:
         """Take back a lane from its sender, with or without success, and see to what it still holds."""
@@ -206,7 +230,11 @@ class _Sender:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._ready:
-                    await self._send(self._gather())
+                    lanes = self._gather()
+                    is_busy = len(lanes) >= _BUSY_LANES
+                    await self._send(lanes)
+                    if is_busy:
+                        await asyncio.sleep(_BUSY_S)
         finally:
             await self._disconnect()
 
@@ -254,8 +282,7 @@ class _Sender:
     def _answer(self, lane: Lane, code: int, base_offset: int) -> None:
         where = f"{lane.name}[{lane.partition}]"
         if code == replies.NONE and base_offset >= 0:
-            lane.stored(base_offset)
-            self._producer.landed(lane)
+            self._producer.stored(lane, base_offset)
         elif code in replies.RETRIABLE:
             self._producer.trouble(lane, f"broker {self._node} answered {replies.name_of(code)}")
         elif code in (replies.MESSAGE_TOO_LARGE, replies.RECORD_LIST_TOO_LARGE):

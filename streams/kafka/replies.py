@@ -16,6 +16,8 @@ CORRUPT_MESSAGE: Final = 2
 MESSAGE_TOO_LARGE: Final = 10
 RECORD_LIST_TOO_LARGE: Final = 18
 TOPIC_ALREADY_EXISTS: Final = 36
+SESSION_LOST: Final = (70, 71)
+"""FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH: the broker has forgotten; ask as for the first time."""
 
 RETRIABLE: Final = frozenset(
     {

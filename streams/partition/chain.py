@@ -56,6 +56,10 @@ class Chain:
     def __init__(self, partition: int, position: ChainPosition = AT_THE_START) -> None:
         """Begin at the start of the partition, or where an earlier reader stood."""
         self.partition = partition
+        self.stand_at(position)
+
+    def stand_at(self, position: ChainPosition) -> None:
+        """Go on from where another reader of the partition, or its owner, stands."""
         self.next_offset = position.next_offset
         self.epoch = position.epoch
         self.sequence = position.sequence

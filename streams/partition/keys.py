@@ -44,11 +44,14 @@ def settle_key(
         return _refused(command, first, RejectionCode.ARGUMENT_INVALID, problem)
     holder = table.holder_of(first)
     state = table.get(holder)
-    has_left = state is None and table.has_ended(holder)
+    is_removed = state is None and table.is_removed(holder)
+    has_left = state is None and table.has_ended(holder) and not is_removed
     is_open = state is not None and not state.is_terminal
     verdict = verdict_of(strategy, is_used=state is not None or has_left, is_open=is_open)
     if state is not None and command.parent is not None and state.started.parent == command.parent:
         verdict = Verdict.MEET  # the start of this very workflow, a second time
+    if is_removed:
+        verdict = Verdict.SUCCEED  # nothing is left to meet or to protect, but the id is not to come back
     chosen = holder
     if verdict is Verdict.REFUSE:
         word = f"is {state.status}" if state is not None else "has ended"

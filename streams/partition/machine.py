@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from engine.applier import apply
 from engine.commands import Command, FireTimer, StartWorkflow, tag_of, workflow_of
-from engine.context import DecideContext, DefinitionSource, EngineLimits
+from engine.context import NO_LISTENERS, DecideContext, DefinitionSource, EngineLimits, Listeners
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
@@ -44,7 +44,7 @@ from streams.partition.keys import refusal_of, settle_key
 from streams.partition.performing import perform
 from streams.partition.table import WorkflowTable
 from streams.partition.timers import WHOLE_WORKFLOW, Timers
-from streams.partition.turn import Decided, Outbox, Turn, answer_of, decided_as, notice_of_refusal
+from streams.partition.turn import Decided, Outbox, Turn, answer_of, as_decided, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
 from streams.records import NO_OFFSET, DecisionRecord, OwnerClaimed, parts_of
 from streams.topics import partition_of
@@ -63,6 +63,7 @@ class PartitionMachine:
         definitions: DefinitionSource,
         noise: Callable[[], float],
         limits: EngineLimits = EngineLimits(),
+        listeners: Listeners = NO_LISTENERS,
         durable_queues: bool = True,
         schemas: SchemaValidator | None = None,
         outputs: KeptOutputs | None = None,
@@ -72,10 +73,16 @@ class PartitionMachine:
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
-        self._limits = limits
-        self._noise = noise
-        self._schemas = NoValidator() if schemas is None else schemas
         self._outputs = KeptOutputs() if outputs is None else outputs
+        self._fixed = DecideContext(
+            now_ms=0,
+            definitions=definitions,
+            limits=limits,
+            listeners=listeners,
+            schemas=NoValidator() if schemas is None else schemas,
+            cache=self._outputs,
+        )
+        self._noise = noise
         self._durable_queues = durable_queues
         self.begin_anew()
 
@@ -243,12 +250,12 @@ class PartitionMachine:
         command = read_command(source, partition=self.partition, partitions=self._partitions)
         if isinstance(command, Unreadable):
             record = self._record(WorkflowId(""), "unreadable", now_ms, source)
-            return decided_as(replace(record, parked=command.reason), None, source)
+            return as_decided(replace(record, parked=command.reason), None, source)
         workflow_id = workflow_of(command) or WorkflowId("")
         home = partition_of(workflow_id.encode(), self._partitions)
         if home != self.partition:
             record = self._record(workflow_id, tag_of(command), now_ms, source)
-            return decided_as(replace(record, forwarded=home), None, source)
+            return as_decided(replace(record, forwarded=home), None, source)
         return self._decide_command(command, workflow_id, source, now_ms)
 
     def _decide_command(
@@ -263,23 +270,22 @@ class PartitionMachine:
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         try:
             if keyed is not None and keyed.has_left:
-                return decided_as(
-                    replace(record, commands=notice_of_start(keyed.command, asked, workflow_id)), None, source
-                )
+                told = notice_of_start(keyed.command, asked, workflow_id)
+                return as_decided(replace(record, commands=told), None, source)
             rejected = refusal_of(command, workflow_id, state, self.table) if keyed is None else keyed.rejected
             outcome = rejected or decide(state, command, self._context(now_ms), self._graphs)
             if isinstance(outcome, Rejected):
                 notice = notice_of_refusal(command, asked, outcome)
-                return decided_as(replace(record, rejection=outcome, commands=notice), state, source)
+                return as_decided(replace(record, rejection=outcome, commands=notice), state, source)
             told = () if keyed is None else notice_of_start(keyed.command, asked, workflow_id)
-            return decided_as(replace(record, events=outcome.events, commands=told), outcome.state, source)
+            return as_decided(replace(record, events=outcome.events, commands=told), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
             notice = notice_of_refusal(command, asked, refusal)
-            return decided_as(replace(record, parked=why, commands=notice), None, source)
+            return as_decided(replace(record, parked=why, commands=notice), None, source)
 
     def _fire_due(self, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
         """Fire what is due, earliest first and a bounded number; what is left stays due for the next turn."""
@@ -311,14 +317,7 @@ class PartitionMachine:
                 self.timers.arm(workflow_id, seq, again_at_ms)
 
     def _context(self, now_ms: int) -> DecideContext:
-        return DecideContext(
-            now_ms=now_ms,
-            definitions=self._definitions,
-            limits=self._limits,
-            noise=self._noise(),
-            schemas=self._schemas,
-            cache=self._outputs,
-        )
+        return replace(self._fixed, now_ms=now_ms, noise=self._noise())
 
     def _record(
         self, workflow_id: WorkflowId, cause: str, now_ms: int, source: LogRecord | None, *, request_id: str = ""
@@ -342,8 +341,11 @@ class PartitionMachine:
         records.extend(NewRecord(key=key, value=part) for part in parts_of(item.value, epoch=self.chain.epoch))
         decided.append(item)
         if record.events and item.state is not None:
-            self.table.put(item.state)
-            self.changed[record.workflow_id] = record.sequence
+            self._hold(record, item.state)
+
+    def _hold(self, record: DecisionRecord, state: WorkflowState) -> None:
+        self.table.take(state, record.events[-1])
+        self.changed[record.workflow_id] = record.sequence
 
     # ---- effects
 
@@ -376,8 +378,7 @@ class PartitionMachine:
         for event in record.events:
             state = apply(state, event)
         if state is not None:
-            self.table.put(state)
-            self.changed[workflow_id] = record.sequence
+            self._hold(record, state)
 
     def _forget_done(self) -> None:
         while self._undone and self._undone[0].sequence <= self.chain.effects_sent:

@@ -4,6 +4,11 @@ Holds the one match over effects. Must not send anything. Keeps the invariant th
 decision behind it is in the log: its callers see to that.
 """
 
+from collections.abc import Collection
+from typing import Final
+
+from msgspec.structs import replace
+
 from engine.effects import (
     AnnounceOutcome,
     ArmTimer,
@@ -11,14 +16,20 @@ from engine.effects import (
     DispatchTask,
     Effect,
     KeepOutput,
+    PublishMessage,
     RetractTask,
     SendCommand,
 )
 from engine.ids import task_id
+from engine.json_value import JsonObject
 from engine.model import EndedTask, WorkflowState
 from streams.kept_outputs import KeptOutputs
+from streams.masking import masked
 from streams.partition.timers import Timers
 from streams.partition.turn import Outbox
+
+_SHOWN: Final = ("output", "payload")
+"""The fields of a message to listeners that hold what tasks and workflows have put out."""
 
 
 def perform(effect: Effect, state: WorkflowState, *, outbox: Outbox, timers: Timers, outputs: KeptOutputs) -> None:
@@ -40,3 +51,13 @@ def perform(effect: Effect, state: WorkflowState, *, outbox: Outbox, timers: Tim
             outputs.keep(effect)
         case AnnounceOutcome():
             outbox.outcomes.append(state)
+        case PublishMessage():
+            fields = state.started.masked_fields
+            shown = replace(effect, payload=_shown(effect.payload, fields)) if fields else effect
+            outbox.messages.append((state.workflow_id, shown))
+
+
+def _shown(payload: JsonObject, fields: Collection[str]) -> JsonObject:
+    """Return what listeners get to see of a message: they are not the workers that a masked field is for."""
+    told = {key: payload[key] for key in _SHOWN if isinstance(payload.get(key), dict)}
+    return {**payload, **{key: masked(value, fields) for key, value in told.items()}}

@@ -26,6 +26,7 @@ from engine.ids import WorkflowId
 from engine.model import WorkflowState
 from streams.errors import LogCorrupt, OffsetOutOfRange, OwnershipLost
 from streams.milestone import Milestone
+from streams.partition.handover import Handover
 from streams.partition.machine import PartitionMachine
 from streams.partition.recovery import Recovered, recover
 from streams.partition.snapshots import SnapshotCycle
@@ -113,8 +114,9 @@ class PartitionProcessor:
         settings: Settings,
         now_ms: Callable[[], int],
         load: Callable[[Sequence[LogRecord]], Awaitable[None]],
+        handover: Handover | None = None,
     ) -> None:
-        """`load` fetches what decisions about these commands may need (definitions) before they are decided."""
+        """`load` fetches what decisions about commands may need; `handover` is told of what the log has of them."""
         self.partition = partition
         self.machine = machine
         self.phase = ProcessorPhase.RECOVERING
@@ -123,9 +125,12 @@ class PartitionProcessor:
         self._settings = settings
         self._now_ms = now_ms
         self._load = load
+        self._handover = handover or Handover(decisions_max=0)
         self._inbox: deque[LogRecord] = deque()
         self._inbox_room = asyncio.Event()
         self._wake = asyncio.Event()
+        self._round_s = 0.0
+        """How long the event loop last took to come round."""
         self._turns: asyncio.Queue[tuple[Turn, Awaitable[int]]] = asyncio.Queue(TURNS_IN_FLIGHT_MAX)
         self._landing: deque[Awaitable[object]] = deque()
         """Appends of turns that are not acknowledged yet, oldest first."""
@@ -162,6 +167,7 @@ class PartitionProcessor:
                 await self._stand(standing, recovered.backlog)
         finally:
             self.phase = ProcessorPhase.STOPPED
+            self._handover.close()
             self._decided.give_up()
             self._stored.give_up()
             self.watches.leave()
@@ -217,7 +223,7 @@ class PartitionProcessor:
             LogUnavailable, StoreFull: the snapshot is not known to be stored.
         """
         async with self._returning:
-            if workflow_id in self.machine.table:
+            if workflow_id in self.machine.table or self.machine.table.is_removed(workflow_id):
                 return None
             sequence = self.machine.acknowledged_position.sequence
             state = await fetch(workflow_id)
@@ -259,6 +265,7 @@ class PartitionProcessor:
             standing.update((state.workflow_id, None) for state, _ in outbox.dispatches)
             outbox.dispatches.clear()
         self.phase = ProcessorPhase.DECIDING  # from here on others may ask; first of all, the receivers of the outbox
+        self._handover.open(self.machine.acknowledged_position.next_offset)
         self._outboxes.put_nowait((outbox, self._outward.now(outbox)))
         for workflow_id in recovered.restored.ended:
             state = self.machine.table.peek(workflow_id)
@@ -318,6 +325,7 @@ class PartitionProcessor:
         self.read_offset = held.earliest
 
     async def _decide(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             if not self._inbox:
                 await self._wait_for_work()
@@ -331,7 +339,9 @@ class PartitionProcessor:
                 appended = self._log.append(EVENTS, self.partition, turn.records)
                 self._landing.append(appended)
                 await self._turns.put((turn, appended))
+            turned_at = loop.time()
             await asyncio.sleep(0)  # many due timers must not keep acknowledgements waiting
+            self._round_s = loop.time() - turned_at
 
     async def _wait_for_work(self) -> None:
         due_at_ms = self.machine.timers.next_due_at_ms()
@@ -339,7 +349,8 @@ class PartitionProcessor:
             await self._wake.wait()
             return
         delay_s = (due_at_ms - self._now_ms()) / 1000
-        if delay_s <= 0 or self._wake.is_set():
+        # A busy loop would look at a timer of its own a round too late, and act on it after all that came in.
+        if delay_s <= self._round_s or self._wake.is_set():
             return
         timer = asyncio.get_running_loop().call_later(min(delay_s, LOOK_AGAIN_AFTER_S), self._wake.set)
         try:
@@ -360,6 +371,7 @@ class PartitionProcessor:
             self._note_stored()
             if self.watches:
                 self.watches.decided(item.record.workflow_id for item in turn.decided)
+            self._handover.offer(turn, self.machine.acknowledged_position)
             await self._outboxes.put((outbox, handed_out))
 
     async def _send(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.codec import pack, unpack
+from engine.events import Event, WorkflowRemoved
 from engine.ids import WorkflowId, generation_of
 from engine.model import WorkflowState
 
@@ -25,6 +26,7 @@ class WorkflowTable:
         self._hot: dict[WorkflowId, WorkflowState] = {}
         self._packed: dict[WorkflowId, bytes] = {}
         self._ended: dict[WorkflowId, None] = {}
+        self._removed: dict[WorkflowId, None] = {}
         self._hot_max = hot_max
         self._newest: dict[WorkflowId, WorkflowId] = {}
         """The newest workflow of each idempotency key that has had more than one, by the id of the first."""
@@ -54,6 +56,13 @@ class WorkflowTable:
             packed = self._packed.get(workflow_id)
             state = None if packed is None else unpack(packed)
         return state
+
+    def take(self, state: WorkflowState, last: Event) -> None:
+        """Hold a workflow as a decision has left it, of which `last` is the last event: unless it was removed."""
+        if isinstance(last, WorkflowRemoved):
+            self.remove(state.workflow_id)
+        else:
+            self.put(state)
 
     def put(self, state: WorkflowState) -> None:
         """Hold a state as the newest of its workflow."""
@@ -92,6 +101,18 @@ class WorkflowTable:
             named = generation_of(oldest)
             if named is not None and self._newest.get(named[0]) == oldest and oldest not in self:
                 del self._newest[named[0]]
+
+    def remove(self, workflow_id: WorkflowId) -> None:
+        """Forget a workflow for good: it is not to come back, nor to be started again."""
+        self.drop(workflow_id)
+        self.note_ended(workflow_id)
+        self._removed[workflow_id] = None
+        if len(self._removed) > ENDED_IDS_MAX:
+            del self._removed[next(iter(self._removed))]
+
+    def is_removed(self, workflow_id: WorkflowId) -> bool:
+        """Tell whether a workflow was removed, so that its history, too, is about to be gone."""
+        return workflow_id in self._removed
 
     def has_ended(self, workflow_id: WorkflowId) -> bool:
         """Tell whether such a workflow ran and ended, and is no longer held."""

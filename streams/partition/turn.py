@@ -4,9 +4,12 @@ Holds decisions on their way into the log and, once they are there, what is to b
 the invariant that an outbox holds nothing that could not be done twice without harm.
 """
 
+from typing import Final
+
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, ReportChildStart, StartWorkflow
+from engine.commands import Command, ReportChildEnd, ReportChildStart, ResumeChild, StartWorkflow
+from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
 from engine.ids import TaskId, WorkflowId
 from engine.model import OpenTask, WorkflowState
@@ -17,6 +20,9 @@ from streams.ports import LogRecord, NewRecord
 from streams.records import DEPTH_MAX, DecisionRecord, encode, nests_too_deep
 from streams.service import Answer
 
+NEVER_OVERTAKEN: Final = 2**31 - 1
+"""The run of a child that nobody knows any more: none of its runs comes after that."""
+
 
 class Outbox(msgspec.Struct, kw_only=True):
     """What is to be done now that it is in the log. Everything in it may be done twice without harm."""
@@ -25,6 +31,7 @@ class Outbox(msgspec.Struct, kw_only=True):
     retracts: list[TaskId] = []
     commands: list[Command] = []
     outcomes: list[WorkflowState] = []
+    messages: list[tuple[WorkflowId, PublishMessage]] = []
     kept: list[WorkflowState] = []
     """Ended workflows that a recovery found in the tail of the log."""
     forwards: list[tuple[int, LogRecord]] = []
@@ -53,7 +60,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     position: ChainPosition
 
 
-def decided_as(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
+def as_decided(record: DecisionRecord, state: WorkflowState | None, source: LogRecord | None) -> Decided:
     """Return a decision with its JSON.
 
     Raises:
@@ -78,11 +85,23 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 
 
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
-    """Return the command that tells a task of a workflow that cannot start: it must not wait for ever.
+    """Return the command that tells a task of a workflow that cannot start, or go on: it must not wait for ever.
 
     A child that has run and ended has told its parent before: its start came a second time. Not so where an idempotency
     key is the reason: that workflow may be another's. `workflow_id` is the one that the task waits for.
     """
+    if isinstance(command, ResumeChild):
+        return (
+            ReportChildEnd(
+                workflow_id=command.parent.workflow_id,
+                task_seq=command.parent.task_seq,
+                child_id=workflow_id,
+                status=WorkflowStatus.FAILED,
+                reason=f"it cannot go on: {refusal.reason}",
+                child_run=NEVER_OVERTAKEN,
+                heard=command.told,
+            ),
+        )
     if not isinstance(command, StartWorkflow):
         return ()
     starter = command.starter

@@ -58,6 +58,15 @@ def test_any_other_host_needs_credentials_or_the_word_insecure(host: str, tmp_pa
     assert read_settings({"host": host, "insecure": True}).host == host
 
 
+@pytest.mark.parametrize("name", ["workflow_status_sink", "task_status_sink"])
+def test_sink_of_a_listener_is_checked_at_the_start(name: str) -> None:
+    """A server that tells nobody, because of a typing mistake, would look as if nothing happened."""
+    for sink in ("", "kafka:flows", "conductor:flows", "https://example.org/hook"):
+        assert getattr(read_settings({name: sink}), name) == sink
+    with pytest.raises(CalledWrongly, match="sink"):
+        read_settings({name: "sqs:flows"})
+
+
 def test_every_wrong_setting_is_named_by_its_flag() -> None:
     """One answer tells all that is wrong."""
     with pytest.raises(CalledWrongly) as refused:

@@ -213,3 +213,17 @@ async def test_poll_of_a_worker_that_has_gone_claims_nothing(rest: Rest) -> None
     await started(rest)
     task = await rest.take("greet")
     assert task["pollCount"] == 1
+
+
+async def test_regress_conductor_07_parallel_completions_of_one_workflow_are_all_taken(rest: Rest) -> None:
+    """A hundred people end a hundred WAIT tasks of one workflow at once: nobody is told to come again."""
+    names = [f"w{number}" for number in range(100)]
+    waits = [[{"name": name, "taskReferenceName": name, "type": "WAIT"}] for name in names]
+    fork = {"name": "f", "taskReferenceName": "f", "type": "FORK_JOIN", "forkTasks": waits}
+    await rest.register("waits", fork, {"name": "j", "taskReferenceName": "j", "type": "JOIN"})
+    workflow_id = await rest.text("POST", "/api/workflow", {"name": "waits"})
+    answers = await asyncio.gather(
+        *(rest.call("POST", f"/api/tasks/{workflow_id}/{name}/COMPLETED", {"n": 1}) for name in names)
+    )
+    assert {answer.status for answer in answers} == {200}
+    assert (await rest.json("GET", f"/api/workflow/{workflow_id}"))["status"] == "COMPLETED"

@@ -198,10 +198,11 @@ async def test_task_is_skipped_in_each_of_the_three_forms(rest: Rest) -> None:
     assert skipped == {"b": {"by": "body"}, "c": {"by": "query"}, "d": {"by": "python"}}
 
 
-async def test_skip_of_a_task_that_is_scheduled_or_unknown_is_refused(rest: Rest) -> None:
+async def test_skip_of_a_task_that_has_ended_or_is_unknown_is_refused(rest: Rest) -> None:
     """Too late is 409, no such reference name 404, nonsense in the query 400."""
     await rest.register("greetings", simple("a"), simple("b"))
     workflow_id = await started(rest)
+    await rest.done("PUT", f"/api/workflow/{workflow_id}/skiptask/a", {})
     await rest.refused("PUT", f"/api/workflow/{workflow_id}/skiptask/a", {}, status=409)
     error = await rest.refused("PUT", f"/api/workflow/{workflow_id}/skiptask/z", {}, status=404)
     assert "z" in error["message"]

@@ -13,7 +13,7 @@ FUNCTION_LINES_MAX = 70
 
 # Dotted name -> reason. A reason says why cutting would make it worse, not why there was no time.
 LONG_MODULES: dict[str, str] = {}
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {"api.cli.program.serve": "one parameter per setting, and nothing else"}
 
 
 def _lines_without_docstring(function: Function) -> int:

@@ -261,15 +261,32 @@ def test_unknown_ids_are_not_found_and_named(sdk: Sdk) -> None:
     assert [error.message for error in errors if UNKNOWN not in error.message] == []
 
 
-def test_request_for_a_dry_run_starts_nothing(sdk: Sdk) -> None:
+def test_workflow_is_tested_with_mocked_answers_and_nothing_starts(sdk: Sdk) -> None:
     """Its path looks like the start of a workflow named `test`, and there is one: it must not begin for real."""
     register(sdk, "test", "a")
+    answers = [
+        {"status": "FAILED"},
+        {"status": "COMPLETED", "output": {"n": 1}, "executionTime": 5, "queueWaitTime": 2},
+    ]
 
-    error = refusal(lambda: sdk.workflows.test_workflow(WorkflowTestRequest(name="test", version=1)))
+    request = WorkflowTestRequest(name="test", version=1, task_ref_to_mock_output={"a": answers})
+    tested = sdk.workflows.test_workflow(request)
 
-    assert error.status == 404
-    assert "dry run" in error.message
+    assert tested.status == "COMPLETED"
+    assert [task.status for task in tested.tasks] == ["FAILED", "COMPLETED"]
+    assert tested.tasks[1].output_data == {"n": 1}
     assert sdk.tasks.get_queue_size_for_task("test_a") == 0
+    missing = refusal(lambda: sdk.workflows.test_workflow(WorkflowTestRequest(name="wf_never_registered", version=1)))
+    assert missing.status == 404
+    assert "wf_never_registered" in missing.message
+
+
+def test_open_workflow_is_read_with_what_it_waits_for(sdk: Sdk) -> None:
+    """The field that the SDK does not know disturbs nothing."""
+    register(sdk, "wf_waits", "a")
+    workflow_id = sdk.workflows.start_workflow_by_name("wf_waits", {})
+    workflow = sdk.workflows.get_workflow(workflow_id, include_tasks=True)
+    assert [task.reference_task_name for task in workflow.tasks] == ["a"]
 
 
 def test_start_of_an_unknown_definition_names_it(sdk: Sdk) -> None:

@@ -17,12 +17,16 @@ from engine.commands import (
     ReportChildEnd,
     ReportChildStart,
     ReportTaskResult,
+    ResetCallbacks,
+    ResumeChild,
     StartWorkflow,
+    UpdateState,
+    UpdateVariables,
+    UpgradeWorkflow,
     workflow_of,
 )
-from engine.context import DecideContext
 from engine.decider import decide
-from engine.dispatch import TO_HTTP, TO_SCRIPT
+from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_SINK
 from engine.errors import EngineError
 from engine.graph import Graphs, all_tasks
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
@@ -32,7 +36,7 @@ from engine.rejections import Accepted, Decision, Rejected
 from engine.scheduling import ENGINE_WORKER
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
-from tests.engine.generator import Generated, generate
+from tests.engine.generator import Generated, another_version, generate
 from tests.engine.invariants import violations
 
 WILD_STEPS_MAX: Final = 100
@@ -66,8 +70,7 @@ class CheckedScenario(Scenario):
         """Decide about a command, check, and take its events."""
         before = self._state
         decision = super().when(command)
-        context = DecideContext(now_ms=self.now_ms, definitions=self.shelf, limits=self._limits, noise=self.noise)
-        if decide(before, command, context, Graphs(self.shelf)) != decision:
+        if decide(before, command, self.context(), Graphs(self.shelf)) != decision:
             raise Wrong(f"decided twice, this is not the same twice: {command}")
         if isinstance(decision, Accepted):
             found = violations(self, before, decision.events)
@@ -84,6 +87,8 @@ class Driver:
         self._random = random
         self._generated = generated or generate(random)
         self.scenario = CheckedScenario(self._generated.definition, *self._generated.others)
+        if random.random() < 0.5:
+            self.scenario.shelf.add(another_version(random, self._generated.definition))
         self._refs = [found.task_reference_name for found in all_tasks(self._generated.definition.tasks)]
         self.commands = 0
         self.refused = 0
@@ -91,7 +96,8 @@ class Driver:
     def run(self) -> Scenario:
         """Run the workflow wildly, then to its end."""
         scenario = self.scenario
-        scenario.start(self._generated.workflow_input)
+        parent = self._random.choice([None, Parent(workflow_id=WorkflowId("parent"), task_seq=TaskSeq(1))])
+        scenario.start(self._generated.workflow_input, parent=parent)
         moves = self._moves()
         for _ in range(self._random.randint(0, WILD_STEPS_MAX)):
             scenario.noise = self._random.random()
@@ -110,13 +116,14 @@ class Driver:
                 return
             if scenario.state.status is WorkflowStatus.PAUSED:
                 scenario.resume()
-            elif not self._answer_something():
+            elif not self.answer_something():
                 raise Wrong(f"stuck: {scenario.open_refs()} are open, and nobody can do anything")
         raise Wrong(f"after {CALM_STEPS_MAX} answers the workflow has not ended: {scenario.open_refs()}")
 
     # ---- the world outside, being helpful
 
-    def _answer_something(self) -> bool:
+    def answer_something(self) -> bool:
+        """Answer whatever asks first; tell whether anything did."""
         scenario = self.scenario
         for task in open_tasks(scenario.state):
             if task.spec.seq in scenario.dispatched and _is_asked(scenario.state, task):
@@ -137,6 +144,9 @@ class Driver:
             ):
                 scenario.update(None, output={"n": 3})
                 return True
+            if isinstance(task, RunningTask) and task.spec.type == "PULL_WORKFLOW_MESSAGES":
+                scenario.send(f"helpful-{task.spec.seq}", {"n": 5})
+                return True
         if not scenario.timers:
             return False
         scenario.wait(max(0, min(scenario.timers.values()) - scenario.now_ms))
@@ -156,7 +166,7 @@ class Driver:
 
     def _report(self, task: OpenTask, status: TaskStatus) -> Decision:
         output: JsonObject = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
-        worker_id = ENGINE_WORKER if task.spec.dispatch in {TO_HTTP, TO_SCRIPT} else "w1"
+        worker_id = ENGINE_WORKER if task.spec.dispatch in {TO_HTTP, TO_SCRIPT, TO_SINK} else "w1"
         if task.spec.dispatch == TO_SCRIPT:
             way = self._random.random() < 0.4 if task.spec.repeats else self._random.choice("xyz")
             output = {"result": way, "iteration": self.scenario.state.loops.get(task.spec.seq)}
@@ -167,20 +177,36 @@ class Driver:
     # ---- the world outside, as it comes
 
     def _moves(self) -> list[Callable[[], Decision | None]]:
-        helpful = [self._claim, self._work, self._work, self._work, self._end_child, self._update, self._pass_time]
+        helpful = [
+            self._send,
+            self._claim,
+            self._work,
+            self._work,
+            self._work,
+            self._end_child,
+            self._update,
+            self._pass_time,
+        ]
         operations = [
             *(self.scenario.pause, self.scenario.resume, self.scenario.resume) * 2,
             *(self.scenario.retry, self.scenario.evaluate, self._skip, self._signal) * 2,
             self.scenario.terminate,
             self.scenario.restart,
             self._restart_newest,
+            *(self._jump, self._jump, self._variables, self._state, self._reset, self._revive, self._upgrade),
         ]
         helpful += [self._name_child, self._meet]
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
         return [*helpful * 6, *operations, *illegal]
 
-    def _reruns(self) -> list[Callable[[], Decision]]:
-        return [self.scenario.retry, self.scenario.retry, self.scenario.restart, self._restart_newest]
+    def _reruns(self) -> list[Callable[[], Decision | None]]:
+        return [
+            *(self.scenario.retry, self._resume_children, self._be_resumed),
+            *(self.scenario.restart, self._restart_newest),
+            *(self._rerun,) * 4,
+            self._rerun_all,
+            *(self._revive,) * 2,
+        ]
 
     def _some_open(self) -> OpenTask | None:
         found = open_tasks(self.scenario.state)
@@ -205,6 +231,9 @@ class Driver:
             return self.scenario.report(task.spec.ref, status, callback_after_seconds=random.randint(0, 10))
         return self._report(task, status)
 
+    def _send(self) -> Decision:
+        return self.scenario.send(f"m{self._random.randint(0, 20)}", {"n": self._random.randint(0, 9)})
+
     def _end_child(self) -> Decision | None:
         waiting = [
             task
@@ -222,7 +251,7 @@ class Driver:
         refusal = self._random.choice(["", "", "no"])
         return self._tell_start(self._random.choice(keyed), WorkflowId(self._random.choice("xyz")), refusal)
 
-    def _meet(self) -> Decision:
+    def _meet(self) -> Decision | None:
         parent = Parent(workflow_id=WorkflowId("other"), task_seq=TaskSeq(self._random.randint(1, 3)))
         return self.scenario.start(idempotency_key="k", parent=parent)
 
@@ -240,6 +269,62 @@ class Driver:
 
     def _restart_newest(self) -> Decision:
         return self.scenario.restart(use_latest_definitions=True)
+
+    def _resume_children(self) -> Decision:
+        return self.scenario.retry(resume=True)
+
+    def _be_resumed(self) -> Decision | None:
+        """Be told by a parent, in its turn or a second time."""
+        state = self.scenario.state
+        parent = self._random.choice([*state.parents, Parent(workflow_id=WorkflowId("nobody"), task_seq=TaskSeq(1))])
+        told = max(0, state.heard_of(parent) + self._random.randint(-1, 2))
+        return self.scenario.when(ResumeChild(workflow_id=self.scenario.workflow_id, told=told, parent=parent))
+
+    def _rerun(self) -> Decision:
+        given = self._random.choice([None, None, {"x": 5}])
+        refs = [task.spec.ref for _, task in sorted(self.scenario.state.tasks.items())]
+        if not refs:
+            return self._rerun_all()
+        return self.scenario.rerun(self._random.choice(refs), given=given)
+
+    def _rerun_all(self) -> Decision:
+        given = self._random.choice([None, {"way": "x"}])
+        return self.scenario.rerun(workflow_input=given, correlation_id=self._random.choice([None, "c"]))
+
+    def _jump(self) -> Decision:
+        ref = self._random.choice([*self._refs, RefName("nothing")])
+        passes = self._random.choice(["", "", "", "__1", "__2", "__1__1"])
+        return self.scenario.jump(ref + passes, self._random.choice([None, None, {"x": 6}]))
+
+    def _revive(self) -> Decision | None:
+        newest = (self.scenario.task(ref) for ref in self.scenario.state.latest)
+        children = [task for task in newest if task.progress.child_id is not None]
+        if not children:
+            return None
+        task = self._random.choice(sorted(children, key=lambda task: task.spec.seq))
+        return self.scenario.revive(task.spec.ref, self._random.choice([None, None, 0, 1, 2]))
+
+    def _variables(self) -> Decision:
+        values: JsonObject = {"v": self._random.choice([1, None, "x" * 300_000])}
+        return self.scenario.when(UpdateVariables(workflow_id=self.scenario.workflow_id, variables=values))
+
+    def _state(self) -> Decision:
+        return self.scenario.when(
+            UpdateState(
+                workflow_id=self.scenario.workflow_id,
+                variables={"v": 7},
+                task_reference_name=RefName(self._random.choice([*self._refs, "nothing"])),
+                status=self._random.choice([None, *_OUTCOMES]),
+            )
+        )
+
+    def _reset(self) -> Decision:
+        return self.scenario.when(ResetCallbacks(workflow_id=self.scenario.workflow_id))
+
+    def _upgrade(self) -> Decision:
+        return self.scenario.when(
+            UpgradeWorkflow(workflow_id=self.scenario.workflow_id, version=self._random.choice([None, 2]))
+        )
 
     def _pass_time(self) -> None:
         """Let time pass; sometimes nobody looked at the timers meanwhile."""

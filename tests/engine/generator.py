@@ -18,7 +18,7 @@ from tests.engine.building import fork, join, loop, switch, task, task_def, work
 
 NESTING_MAX: Final = 4
 TASKS_MAX: Final = 60
-BRANCHES_MAX: Final = 8
+BRANCHES_MAX: Final = 50
 
 CHILD: Final = workflow(task("inside"), name="child", version=2)
 
@@ -50,26 +50,80 @@ def generate(random: Random) -> Generated:
             return generated
 
 
+def another_version(random: Random, definition: WorkflowDef) -> WorkflowDef:
+    """Return the next version of a definition: some tasks more, some less, wherever that keeps it valid."""
+    for _ in range(20):
+        tasks = _changed(random, definition.tasks)
+        found = msgspec.structs.replace(definition, version=definition.version + 1, tasks=tasks)
+        if not validate_workflow(found):
+            return found
+    return msgspec.structs.replace(definition, version=definition.version + 1)
+
+
+def _changed(random: Random, tasks: tuple[WorkflowTask, ...]) -> tuple[WorkflowTask, ...]:
+    changed: list[WorkflowTask] = []
+    for found in tasks:
+        if random.random() < 0.1:
+            changed.append(task(f"added_before_{found.task_reference_name}", random.choice(["SIMPLE", "NOOP"])))
+        if found.type not in {"FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN"} and random.random() < 0.1:
+            continue
+        changed.append(
+            msgspec.structs.replace(
+                found,
+                fork_tasks=tuple(_changed(random, branch) for branch in found.fork_tasks),
+                decision_cases={case: _changed(random, inner) for case, inner in found.decision_cases.items()},
+                default_case=_changed(random, found.default_case),
+                loop_over=_changed(random, found.loop_over),
+            )
+        )
+    return tuple(changed)
+
+
+def generate_generations(random: Random, *, depth: int = 2) -> Generated:
+    """Return a random definition whose sub-workflows are random too, `depth` generations of them, each smaller."""
+    generations: list[Generated] = []
+    while len(generations) <= depth:
+        number = len(generations)
+        child = f"generation{number + 1}" if number < depth else ""
+        name = f"generation{number}" if number else "flow"
+        found = _Generator(random, name=name, child=child, prefix="abc"[number]).generate()
+        if not validate_workflow(found.definition):
+            generations.append(found)
+    first, *others = generations
+    rest = tuple(definition for other in others for definition in (other.definition, *other.others))
+    return Generated(definition=first.definition, others=(*first.others, *rest), workflow_input=first.workflow_input)
+
+
 class _Generator:
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, name: str = "flow", child: str = "child", prefix: str = "r") -> None:
+        """`child` is the workflow that SUB_WORKFLOW tasks name; with none there are no such tasks."""
         self._random = random
+        self._name = name
+        self._child = child
+        self._prefix = prefix
         self._refs: list[str] = []
 
     def generate(self) -> Generated:
         random = self._random
-        tasks = self._list(depth=0, length_min=3, length_max=9)
+        is_first = self._name == "flow"
+        tasks = self._list(depth=0 if is_first else 2, length_min=3 if is_first else 1, length_max=9 if is_first else 3)
+        if self._child and self._prefix != "r":
+            tasks.insert(0, self._sub_workflow())
         definition = workflow(
             *tasks,
+            name=self._name,
             output_parameters={"out": self._value()} if random.random() < 0.3 else {},
             variables={"v": 0},
             timeout_seconds=random.choice([0, 0, 0, 40, 400]),
             timeout_policy=random.choice(["TIME_OUT_WF", "ALERT_ONLY"]),
             restartable=random.random() < 0.9,
+            workflow_status_listener_enabled=random.random() < 0.1,
+            workflow_status_listener_sink="kafka:flows",
         )
         definitions = [self._task_def(ref) for ref in self._refs if random.random() < 0.5]
         return Generated(
             definition=definition,
-            others=(CHILD, *definitions),
+            others=(CHILD, *definitions) if self._child == "child" else tuple(definitions),
             workflow_input={
                 "way": random.choice("xyz"),
                 "name": random.choice(["r1", "NOOP", "WAIT", "made_up"]),
@@ -78,7 +132,7 @@ class _Generator:
         )
 
     def _ref(self) -> str:
-        ref = f"r{len(self._refs)}"
+        ref = f"{self._prefix}{len(self._refs)}"
         self._refs.append(ref)
         return ref
 
@@ -96,7 +150,7 @@ class _Generator:
         if random.random() < 0.08:
             return self._dynamic_fork()
         flat: list[Callable[[], WorkflowTask]] = [self._dynamic, self._http, self._sub_workflow, self._wait, self._own]
-        flat.append(self._script)
+        flat.extend([self._script, self._message])
         if depth < NESTING_MAX and random.random() < 0.45:
             return random.choice(nested)(depth + 1)
         if random.random() < 0.4:
@@ -109,7 +163,8 @@ class _Generator:
         random = self._random
         ref = self._ref()
         before = list(self._refs)
-        branches = [self._list(depth=depth) for _ in range(random.randint(1, random.choice([2, 3, 8])))]
+        width = random.choice([2, 3, 8] if random.random() < 0.95 else [BRANCHES_MAX])
+        branches = [self._list(depth=depth) for _ in range(random.randint(1, width))]
         inside = self._refs[len(before) :]
         forked = fork(ref, *branches)
         if not any(branches):
@@ -119,6 +174,10 @@ class _Generator:
             awaited = random.sample(inside, random.randint(1, len(inside)))
         if random.random() < 0.1 and before:
             awaited = [*awaited, random.choice(before)]  # outside of the FORK: often still running, if it is a branch's
+        if inside and random.random() < 0.1:
+            given = random.sample(inside, random.randint(1, min(len(inside), 3)))
+            first = task(self._ref(), "EXCLUSIVE_JOIN", join_on=tuple(given), default_exclusive_join_task=(given[0],))
+            forked = fork(ref, *branches, [first])
         joined = join(self._ref(), *dict.fromkeys(awaited), **self._tolerance())
         if awaited and random.random() < 0.2:
             rest = [name for name in inside if name not in awaited]
@@ -167,7 +226,8 @@ class _Generator:
         if random.random() < 0.5:
             branch = {"name": kind, "optional": random.random() < 0.3, "permissive": random.random() < 0.2}
             names = [f"d{len(self._refs)}_{number}" for number in range(random.randint(0, 4))]
-            tasks = [{**branch, "taskReferenceName": name, **random.choice(_BRANCHES)} for name in names]
+            kinds = [found for found in _BRANCHES if self._child or found.get("type") != "SUB_WORKFLOW"]
+            tasks = [{**branch, "taskReferenceName": name, **self._branch(random.choice(kinds))} for name in names]
             forked = task(
                 self._ref(),
                 "FORK_JOIN_DYNAMIC",
@@ -177,6 +237,9 @@ class _Generator:
                 **fields,
             )
         return [forked, join(self._ref(), **self._tolerance())]
+
+    def _branch(self, fields: JsonObject) -> JsonObject:
+        return {**fields, "subWorkflowParam": {"name": self._child}} if "subWorkflowParam" in fields else fields
 
     # ---- what does not
 
@@ -190,18 +253,36 @@ class _Generator:
         return task(self._ref(), "HTTP", **fields)
 
     def _sub_workflow(self) -> WorkflowTask:
-        key = self._random.choice([None, None, "k", "${workflow.input.n}"])
-        parameters = SubWorkflowParams(name="child", priority=self._random.choice([None, 3]), idempotency_key=key)
+        if not self._child:
+            return task(self._ref(), **self._fields())
+        # Generations have children of their own; who shares one is in `tests.engine.family`.
+        key = self._random.choice([None, None, "k", "${workflow.input.n}"]) if self._child == "child" else None
+        priority = self._random.choice([None, 3])
+        parameters = SubWorkflowParams(name=self._child, priority=priority, idempotency_key=key)
         return task(self._ref(), "SUB_WORKFLOW", sub_workflow_param=parameters, **self._fields())
 
     def _wait(self) -> WorkflowTask:
         random = self._random
         if random.random() < 0.3:
             return task(self._ref(), "HUMAN", **self._fields())
+        kind = "YIELD" if random.random() < 0.2 else "WAIT"
         given: JsonObject = random.choice(
             [{}, {"duration": "2 seconds"}, {"duration": "1 minute"}, {"until": "1970-01-01 00:17"}]
         )
-        return task(self._ref(), "WAIT", **{**self._fields(), "input_parameters": given})
+        return task(self._ref(), kind, **{**self._fields(), "input_parameters": given})
+
+    def _message(self) -> WorkflowTask:
+        random = self._random
+        fields = self._fields()
+        if random.random() < 0.3:
+            given: JsonObject = {"batchSize": random.randint(1, 3), "blocking": random.random() < 0.6}
+            return task(self._ref(), "PULL_WORKFLOW_MESSAGES", **{**fields, "input_parameters": given})
+        fields["async_complete"] = random.random() < 0.3
+        if random.random() < 0.5:
+            sink = random.choice(["kafka:t", "conductor", "conductor:q", "${workflow.input.way}"])
+            return task(self._ref(), "EVENT", sink=sink, **fields)
+        given = {"kafka_request": {"topic": "t", "value": self._value()}}
+        return task(self._ref(), "KAFKA_PUBLISH", **{**fields, "input_parameters": given})
 
     def _script(self) -> WorkflowTask:
         random = self._random
@@ -215,9 +296,9 @@ class _Generator:
     def _own(self) -> WorkflowTask:
         """Return a task that the engine does at once."""
         random = self._random
-        if random.random() < 0.1:
-            request: JsonObject = {"startWorkflow": {"name": random.choice(["child", "nobody"])}}
-            if random.random() < 0.5:
+        if random.random() < 0.2:
+            request: JsonObject = {"startWorkflow": {"name": random.choice([self._child or "nobody", "nobody"])}}
+            if self._child == "child" and random.random() < 0.5:
                 request["startWorkflow"]["idempotencyKey"] = "k"
             return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
@@ -234,6 +315,9 @@ class _Generator:
         fields: dict[str, object] = {"input_parameters": {"x": self._value()}, **self._tolerance()}
         if random.random() < 0.1:
             fields["start_delay"] = random.randint(1, 20)
+        if random.random() < 0.1:
+            posted = [{"type": random.choice(["changed", "kafka:changes"]), "payload": {"x": self._value()}}]
+            fields["on_state_change"] = {random.choice(["onScheduled", "onStart,onSuccess", "onFailed"]): posted}
         if random.random() < 0.2:
             fields["retry_count"] = random.randint(0, 2)
         return fields

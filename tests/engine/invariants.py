@@ -9,22 +9,40 @@ from collections.abc import Iterator
 from engine.codec import pack, unpack
 from engine.deadlines import next_deadline_ms
 from engine.definitions import TaskTimeoutPolicy, WorkflowTask
-from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_WORKER
+from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
 from engine.events import (
+    ChildNamed,
     ChildTerminationRequested,
     Event,
+    MessagePosted,
     ParentAttached,
+    ParentHeeded,
     ResultIgnored,
     TaskEnded,
     WorkflowEnded,
+    WorkflowRemoved,
     WorkflowReopened,
     WorkflowRestarted,
+    WorkflowUpgraded,
 )
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Task, WorkflowState
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Scenario
+from engine.waiting import task_waits_for, workflow_waits_for
+
+_AFTER_THE_END = (
+    ResultIgnored,
+    WorkflowReopened,
+    WorkflowRestarted,
+    WorkflowEnded,
+    WorkflowRemoved,
+    ParentAttached,
+    ParentHeeded,
+    ChildNamed,
+    ChildTerminationRequested,
+)
 
 
 def _waits_for_others(task: OpenTask) -> bool:
@@ -48,6 +66,7 @@ def violations(scenario: Scenario, before: WorkflowState | None, events: tuple[E
         ),
         *_clock(before, state),
         *_joins(state, events),
+        *_waits(scenario),
         *_left_out(scenario),
     ]
 
@@ -107,20 +126,12 @@ def _missing(state: WorkflowState, join: OpenTask) -> list[RefName]:
     return [ref for ref in join.spec.join_on if not has_ended(ref)]
 
 
-_AFTER_THE_END = (
-    ResultIgnored,
-    WorkflowReopened,
-    WorkflowRestarted,
-    WorkflowEnded,
-    ParentAttached,
-    ChildTerminationRequested,
-)
-
-
 def _order(before: WorkflowState | None, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at what comes after an end: only what takes it back, rewrites it, or changes nothing."""
+    """Look at what comes after an end: only what takes it back, rewrites it, tells of it, or changes nothing."""
     is_over = before is not None and before.is_terminal
     for event in events:
+        if isinstance(event, MessagePosted):
+            continue
         if is_over and not isinstance(event, _AFTER_THE_END):
             yield f"after the end of the workflow comes {event!r}"
         if isinstance(event, WorkflowReopened | WorkflowRestarted):
@@ -169,13 +180,25 @@ def _outside(scenario: Scenario) -> Iterator[str]:
             yield f"task {seq} is still offered, though it has ended"
     for seq, task in still_open.items():
         is_waiting = isinstance(task, PendingTask) and not task.due_at_ms and task.spec.dispatch == TO_WORKER
-        is_asking = isinstance(task, RunningTask) and task.spec.dispatch == TO_HTTP
+        is_asking = isinstance(task, RunningTask) and task.spec.dispatch in {TO_HTTP, TO_SINK}
         is_asking |= task.spec.dispatch == TO_SCRIPT and isinstance(task, RunningTask) and _is_asked(state, task)
         if (is_waiting or is_asking) and seq not in scenario.dispatched:
             yield f"task {seq} should be out and was never dispatched"
         if isinstance(task, RunningTask) and (task.spec.dispatch == TO_CHILD) is (task.progress.child_id is None):
             yield f"task {seq} for {task.spec.dispatch!r} has the child {task.progress.child_id}"
     yield from _timers(scenario, still_open)
+    yield from _inbox(state)
+
+
+def _inbox(state: WorkflowState) -> Iterator[str]:
+    """Count the messages that wait, and look whether somebody waits for what is there."""
+    inbox = state.inbox
+    if inbox.waiting_bytes != sum(message.size_bytes for message in inbox.waiting):
+        yield f"{inbox.waiting_bytes} bytes of messages are counted that do not wait"
+    if not {message.message_id for message in inbox.waiting} <= set(inbox.seen):
+        yield "a message waits whose id is forgotten"
+    if inbox.waiting and any(isinstance(state.tasks.get(seq), RunningTask) for seq in inbox.pulls):
+        yield "a task waits for messages, and messages wait for a task"
 
 
 def _is_asked(state: WorkflowState, task: OpenTask) -> bool:
@@ -212,7 +235,7 @@ def _clock(before: WorkflowState | None, after: WorkflowState) -> Iterator[str]:
 
 
 def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
-    """Look at the JOINs that have just completed: nothing that they await is open."""
+    """Look at the JOINs that have just completed: nothing that they await is open, but loops around them."""
     for event in events:
         if not isinstance(event, TaskEnded) or event.status is not TaskStatus.COMPLETED or event.seq not in state.tasks:
             continue
@@ -220,8 +243,29 @@ def _joins(state: WorkflowState, events: tuple[Event, ...]) -> Iterator[str]:
             continue
         for ref in state.tasks[event.seq].spec.join_on:
             awaited = state.task(ref)
-            if awaited is not None and not isinstance(awaited, EndedTask):
+            around = _around(state, state.tasks[event.seq])
+            if awaited is not None and not isinstance(awaited, EndedTask) and ref not in around:
                 yield f"JOIN {event.seq} has ended, but {ref} is open"
+
+
+def _around(state: WorkflowState, task: Task) -> list[RefName]:
+    """Return the scopes around a task."""
+    found = [task.spec.scope]
+    while found[-1]:
+        found.append(state.scopes[found[-1]].parent)
+    return found
+
+
+def _waits(scenario: Scenario) -> Iterator[str]:
+    """Look at what is said of everything that is open."""
+    state = scenario.state
+    reason = workflow_waits_for(state, scenario.graph)
+    if (reason is None) is not state.is_terminal:
+        yield f"the workflow is {state.status} and waits for {reason}"
+    for task in _open(state):
+        sentence = task_waits_for(state, task, scenario.graph).sentence(scenario.now_ms)
+        if not sentence or "{" in sentence:
+            yield f"what task {task.spec.seq} waits for is said so: {sentence!r}"
 
 
 def _left_out(scenario: Scenario) -> Iterator[str]:
@@ -231,11 +275,13 @@ def _left_out(scenario: Scenario) -> Iterator[str]:
         return
     if any(task.spec.type == "TERMINATE" and _has_run(task) for task in state.tasks.values()):
         return
-    waiting = [(scenario.definition.tasks, "")]
+    waiting = [(scenario.graph.definition.tasks, "")]
     while waiting:
         tasks, passes = waiting.pop()
         for found in tasks:
             task = state.task(RefName(found.task_reference_name + passes))
+            if task is None and passes and any(isinstance(event, WorkflowUpgraded) for event in scenario.events):
+                continue  # the loop had ended when its body got a task more
             if task is None:
                 yield f"the workflow is COMPLETED without {found.task_reference_name}{passes}"
             elif _has_run(task):

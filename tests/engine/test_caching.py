@@ -85,6 +85,24 @@ def test_key_may_name_the_input_its_parts_and_the_workflow() -> None:
         assert scenario.task("a").spec.cache_key == expected
 
 
+def test_task_that_is_given_an_input_is_never_served_the_output_of_another() -> None:
+    """The key is made from the input that it is given; with the input of before, the output of before is as good."""
+    cache = KeptOutputs()
+    scenario = done(cache, video=1)
+    scenario.rerun("a", given={"video": 2})
+    assert (scenario.status, scenario.task("a").spec.cache_key) == ("RUNNING", "2")
+    scenario.complete("a", {"n": 2})
+    scenario.rerun("a", given={"video": 1})
+    assert (scenario.status, output_of(scenario, "a")) == ("COMPLETED", {"n": 1})
+
+
+def test_key_of_a_secret_holds_the_reference() -> None:
+    """The engine knows no value, so none can get into a key."""
+    scenario = run(KeptOutputs(), cached(key="${token}", input_parameters={"token": "${workflow.secrets.TOKEN}"}))
+    assert scenario.task("a").spec.cache_key == "${workflow.secrets.TOKEN}"
+    assert len(scenario.task("a").spec.deferred) == 1
+
+
 def test_only_success_is_kept() -> None:
     """A failure, and an error that is tolerated, are not."""
     for optional in (False, True):

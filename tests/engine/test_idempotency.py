@@ -4,13 +4,22 @@ import itertools
 
 import pytest
 
-from engine.commands import Parent, ReportChildEnd, ReportChildStart, StartWorkflow, TerminateWorkflow, workflow_of
+from engine.commands import (
+    Parent,
+    ReportChildEnd,
+    ReportChildStart,
+    ResumeChild,
+    ReviveTask,
+    StartWorkflow,
+    TerminateWorkflow,
+    workflow_of,
+)
 from engine.definitions import SubWorkflowParams, WorkflowTask
-from engine.events import ChildNamed, ParentAttached
+from engine.events import ChildNamed, ParentAttached, WorkflowReopened
 from engine.idempotency import Strategy, Verdict, verdict_of
 from engine.ids import TaskSeq, WorkflowId, generation_of, keyed_workflow_id, successor_workflow_id
 from engine.status import WorkflowStatus
-from engine.testing import Scenario
+from engine.testing import Scenario, refusal
 from tests.engine.building import accepted, output_of, sent, started, task, workflow
 
 CHILD = workflow(task("x"), name="child")
@@ -121,6 +130,7 @@ def test_successor_of_a_task_that_has_ended_ends_too() -> None:
     scenario.terminate("enough")
     assert [command.workflow_id for command in sent(scenario, TerminateWorkflow)] == [FIRST]
     told(scenario, "next")
+    assert told(scenario, "next") == ()
     ended = sent(scenario, TerminateWorkflow)[-1]
     assert (ended.workflow_id, ended.parent) == ("next", Parent(workflow_id=WorkflowId("wf"), task_seq=TaskSeq(1)))
 
@@ -148,6 +158,49 @@ def test_task_that_comes_to_an_ended_workflow_is_told_at_once() -> None:
     scenario.start(parent=other(), idempotency_key="k")
     (end,) = sent(scenario, ReportChildEnd)
     assert (end.workflow_id, end.status, end.output) == ("other", WorkflowStatus.COMPLETED, {"n": 1})
+
+
+def test_each_waiting_task_is_heard_by_its_own_count() -> None:
+    """The second one's first word is heard as the first one's is, its repetition is not; a stranger is refused."""
+    scenario = Scenario(CHILD)
+    scenario.start(parent=other(1), idempotency_key="k")
+    scenario.start(parent=other(2), idempotency_key="k")
+    for seq in (1, 2):
+        scenario.fail("x", terminal=True)
+        resume = ResumeChild(workflow_id=scenario.workflow_id, told=1, parent=other(seq))
+        assert WorkflowReopened in {type(event) for event in accepted(scenario.when(resume))}
+        assert accepted(scenario.when(resume)) == ()
+        assert [command.task_seq for command in sent(scenario, ReviveTask)][-2:] == [1, 2]
+    scenario.complete("x")
+    ends = sent(scenario, ReportChildEnd)[-2:]
+    assert [(end.task_seq, end.heard, end.child_run) for end in ends] == [(1, 1, 2), (2, 1, 2)]
+    stranger = ResumeChild(workflow_id=scenario.workflow_id, told=9, parent=other(3))
+    assert "is not the sub-workflow of task 3 of other" in refusal(scenario.when(stranger)).reason
+
+
+def test_waiting_tasks_stay_known_when_the_workflow_is_restarted() -> None:
+    """They are revived with it, and told of its next end."""
+    scenario = Scenario(CHILD)
+    scenario.start(parent=other(1), idempotency_key="k")
+    scenario.start(parent=other(2), idempotency_key="k")
+    scenario.terminate()
+    scenario.restart()
+    assert [command.task_seq for command in sent(scenario, ReviveTask)] == [1, 2]
+    scenario.complete("x")
+    assert [end.task_seq for end in sent(scenario, ReportChildEnd)] == [1, 2, 1, 2]
+
+
+def test_workflow_that_turns_out_to_be_another_is_told_to_go_on_too() -> None:
+    """The task asked the first workflow of its key to go on, before it knew that it waits for a successor."""
+    scenario = started(keyed(), others=[CHILD])
+    scenario.terminate()
+    scenario.retry(resume=True)
+    assert [command.workflow_id for command in sent(scenario, ResumeChild)] == [FIRST]
+    told(scenario, "next")
+    first, second = sent(scenario, ResumeChild)
+    assert (second.workflow_id, second.told, second.parent) == ("next", first.told, first.parent)
+    scenario.end_child("s")
+    assert scenario.status == "COMPLETED"
 
 
 def test_workflow_ends_early_only_with_the_task_that_started_it() -> None:

@@ -43,7 +43,7 @@ def test_workflow_of_hypothesis_keeps_every_invariant_and_ends(random: Random) -
 def test_random_runs_reach_what_they_are_for() -> None:
     """The generator is worth its name: every type, every status and both outcomes of commands occur."""
     seen: Counter[str] = Counter()
-    for seed in range(120):
+    for seed in range(160):
         driver = Driver(Random(seed))
         scenario = driver.run()
         seen["refused"] += driver.refused
@@ -52,9 +52,10 @@ def test_random_runs_reach_what_they_are_for() -> None:
         seen.update(scenario.statuses().values())
         seen.update(task.spec.type for task in scenario.state.tasks.values())
         seen.update(type(event).__name__ for event in scenario.events)
-    wanted = {kind.__name__ for kind in get_args(Event)}
+    wanted = {kind.__name__ for kind in get_args(Event)} - {"WorkflowRemoved"}  # nothing comes after that
     wanted |= {"FORK", "JOIN", "SWITCH", "DECISION", "HTTP", "SUB_WORKFLOW", "WAIT", "HUMAN", "NOOP", "SET_VARIABLE"}
-    wanted |= {"DO_WHILE", "START_WORKFLOW"}
+    wanted |= {"DO_WHILE", "START_WORKFLOW", "EXCLUSIVE_JOIN", "YIELD"}
+    wanted |= {"EVENT", "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES"}
     wanted |= {"INLINE", "LAMBDA", "JSON_JQ_TRANSFORM"}
     wanted |= {"TERMINATE", "COMPLETED", "FAILED", "TERMINATED", "TIMED_OUT", "CANCELED", "SKIPPED", "refused", "taken"}
     assert wanted - set(seen) == set()

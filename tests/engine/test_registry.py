@@ -19,8 +19,9 @@ ENGINE = Path(decider.__file__).parent
 
 # Conductor's verbs, and what the shell does; a command or an effect begins with one.
 IMPERATIVES = {
-    "Announce", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Keep", "Pause", "Report", "Restart",
-    "Resume", "Retract", "Retry", "Send", "Skip", "Start", "Terminate", "Update",
+    "Announce", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Jump", "Keep", "Pause", "Publish", "Remove",
+    "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry", "Revive", "Send", "Skip", "Start",
+    "Terminate", "Update", "Upgrade",
 }  # fmt: skip
 
 
@@ -105,4 +106,15 @@ def test_rejection_codes_are_conditions() -> None:
         assert code.name == code.value
         assert re.fullmatch(r"[A-Z]+(?:_[A-Z]+)+", code.value)
     ends = {code.value.rsplit("_", 1)[-1] for code in RejectionCode}
-    assert ends == {"FOUND", "INVALID", "ENDED", "RUNNING", "PAUSED", "RESTARTABLE", "EXISTS", "RETRY", "SCHEDULED"}
+    assert ends == {
+        "FULL",
+        "FOUND",
+        "INVALID",
+        "ENDED",
+        "RUNNING",
+        "PAUSED",
+        "RESTARTABLE",
+        "EXISTS",
+        "RETRY",
+        "SCHEDULED",
+    }

@@ -57,7 +57,7 @@ def test_queue_key_is_an_expression_over_the_input(key: str | None, expected: st
 
 
 def test_workflow_document_has_the_fields_that_expressions_may_name() -> None:
-    """As Conductor has them; what there is not is null."""
+    """As Conductor has them, and when it started; what there is not is null."""
     scenario = Scenario(workflow(task("a"), variables={"v": 1}))
     scenario.start({"x": 1}, correlation_id="c")
     assert workflow_document(scenario.state) == {
@@ -68,6 +68,7 @@ def test_workflow_document_has_the_fields_that_expressions_may_name() -> None:
         "parentWorkflowId": None,
         "parentWorkflowTaskId": None,
         "workflowType": "flow",
+        "startTime": scenario.state.created_at_ms,
         "version": 1,
         "correlationId": "c",
         "reasonForIncompletion": None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.commands import StartWorkflow
+from engine.commands import StartWorkflow, UpgradeWorkflow
 from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.errors import EngineError
 from engine.json_value import JsonObject
@@ -66,6 +66,46 @@ def test_sub_workflow_with_an_input_that_violates_its_schema_starts_nothing() ->
     found = scenario(workflow(sub_workflow("a", "child")), child, enforcing(input_schema=WIDTH))
     assert found.status == "FAILED"
     assert sent(found, StartWorkflow) == []
+
+
+def test_input_that_somebody_gives_is_judged_as_the_definition_s_is() -> None:
+    """A task's own is judged when it is entered, a workflow's before anything changes."""
+    flow = workflow(task("a", input_parameters={"width": 1}), input_schema=WIDTH)
+    found = scenario(flow, enforcing(input_schema=WIDTH), width=1)
+    found.complete("a")
+    for ref in ("a", None):
+        refused = refusal(found.rerun(ref, workflow_input={"width": "x"}))
+        assert (refused.code, found.status) == (RejectionCode.INPUT_INVALID, "COMPLETED")
+    found.rerun("a", given={"width": "x"})
+    assert (found.status, found.statuses()) == ("FAILED", {"a": "FAILED_WITH_TERMINAL_ERROR"})
+    found.rerun("a", given={"width": 2})
+    assert found.status == "RUNNING"
+
+
+def test_upgrade_with_an_input_that_the_new_version_refuses_changes_nothing() -> None:
+    """The schema of the new version counts."""
+    found = scenario(workflow(task("a")))
+    found.shelf.add(workflow(task("a"), version=2, input_schema=WIDTH))
+    upgrade = UpgradeWorkflow(workflow_id=found.workflow_id, version=2, workflow_input={"width": "x"})
+    assert refusal(found.when(upgrade)).code is RejectionCode.INPUT_INVALID
+    assert found.state.started.version == 1
+
+
+def test_secret_in_an_input_is_judged_as_the_reference_to_it() -> None:
+    """It stays where it stands, for whoever hands the task out; a task that follows has none of it."""
+    schema: JsonObject = {"data": {"properties": {"token": {"type": "string"}}}}
+    first = task("a", input_parameters={"token": "${workflow.secrets.TOKEN}"})
+    found = scenario(workflow(first, task("b")), enforcing(input_schema=schema))
+    assert [one.at for one in found.task("a").spec.deferred] == [("token",)]
+    found.complete("a")
+    assert found.task("b").spec.deferred == ()
+
+
+def test_skipped_task_is_not_judged() -> None:
+    """It has put out nothing."""
+    found = scenario(workflow(task("a"), task("b")), enforcing(output_schema=WIDTH))
+    found.skip("a")
+    assert found.statuses() == {"a": "SKIPPED", "b": "SCHEDULED"}
 
 
 def test_optional_task_with_a_wrong_input_lets_the_workflow_go_on() -> None:

@@ -97,8 +97,8 @@ def expecting(
         ),
         expecting(
             "tasks[0].type",
-            "the task type EVENT is not served yet; served are DECISION",
-            simple("event", type="EVENT"),
+            "the task type GRPC is not served yet; served are DECISION",
+            simple("event", type="GRPC"),
         ),
         expecting("tasks[0].loopOver", "at least one task", simple("l", type="DO_WHILE", loopCondition="false")),
         expecting(
@@ -225,11 +225,11 @@ def expecting(
         ),
         expecting(
             "tasks[0].subWorkflowParam.workflowDefinition.tasks[0].type",
-            "EVENT is not served yet",
+            "GRPC is not served yet",
             simple(
                 "s",
                 type="SUB_WORKFLOW",
-                subWorkflowParam={"workflowDefinition": {"name": "c", "tasks": [simple("a", type="EVENT")]}},
+                subWorkflowParam={"workflowDefinition": {"name": "c", "tasks": [simple("a", type="GRPC")]}},
             ),
         ),
         expecting(
@@ -284,8 +284,13 @@ def expecting(
         ),
         expecting(
             "tasks[0].inputParameters.x",
-            "the wildcard '*' in 'workflow.input.list[*]' is not served",
-            simple("a", inputParameters={"x": "${workflow.input.list[*]}"}),
+            "expected ')' or an operator at character 27 of 'workflow.input.list[?(@.a ~ 1)]', found '~'",
+            simple("a", inputParameters={"x": "${workflow.input.list[?(@.a ~ 1)]}"}),
+        ),
+        expecting(
+            "tasks[0].inputParameters.x",
+            "of a task of this workflow, found 'ghost'",
+            simple("a", inputParameters={"x": "${workflow.input.list[?(@.a == $.ghost.output.a)]}"}),
         ),
         expecting(
             "tasks[0].inputParameters.x",
@@ -294,8 +299,45 @@ def expecting(
         ),
         expecting(
             "tasks[0].inputParameters.x",
-            "${workflow.secrets.…} is not served yet",
-            simple("a", inputParameters={"x": "${workflow.secrets.token}"}),
+            "expected a name, as in ${workflow.secrets.API_KEY}",
+            simple("a", inputParameters={"x": "${workflow.secrets}"}),
+        ),
+        expecting(
+            "tasks[0].inputParameters.x",
+            "${workflow.secrets.token} cannot stand here: only the input of a task that is handed out",
+            simple("a", type="SET_VARIABLE", inputParameters={"x": "${workflow.secrets.token}"}),
+        ),
+        expecting(
+            "outputParameters.x",
+            "${workflow.env.region} cannot stand here",
+            simple("a"),
+            outputParameters={"x": "${workflow.env.region}"},
+        ),
+        expecting(
+            "tasks[0].inputParameters.x",
+            "a secret or the environment cannot be part of a path",
+            simple("a", inputParameters={"x": "${workflow.input.${workflow.secrets.token}}"}),
+        ),
+        expecting(
+            "tasks[0].inputParameters.x",
+            "has to be written out",
+            simple("a", inputParameters={"x": "${workflow.secrets.${workflow.input.name}}"}),
+        ),
+        expecting(
+            "tasks[0].inputParameters.x",
+            "not compare with one",
+            simple("a", inputParameters={"x": "${workflow.input.list[?(@.a == $.workflow.secrets.token)]}"}),
+        ),
+        expecting(
+            "tasks[0].inputParameters.expression",
+            "give ${workflow.secrets.token} as an input of its own",
+            simple("a", type="INLINE", inputParameters={"expression": "'${workflow.secrets.token}'"}),
+        ),
+        expecting(
+            "outputParameters.x",
+            "found 'CPEWF_TASK_ID'",
+            simple("a"),
+            outputParameters={"x": "${CPEWF_TASK_ID}"},
         ),
         expecting("outputParameters.x", "found 'ghost'", simple("a"), outputParameters={"x": "${ghost.output}"}),
         expecting(
@@ -364,10 +406,10 @@ def test_every_violation_is_told_at_once() -> None:
     """Whoever corrects a definition need not come back for the next message."""
     violations = workflow(
         simple("a", startDelay=-1),
-        simple("a", type="EVENT"),
+        simple("a", type="GRPC"),
         simple("w", type="WAIT", inputParameters={"duration": "soon", "x": "${ghost.y}"}),
         name="",
-        outputParameters={"o": "${workflow..x}"},
+        outputParameters={"o": "${workflow...x}"},
     )
 
     assert [violation.path for violation in violations] == [
@@ -399,8 +441,8 @@ def test_served_types_are_those_that_the_engine_does() -> None:
 
 def test_types_that_a_caller_knows_are_not_refused() -> None:
     """The set of served types is the caller's to widen."""
-    definition = msgspec.convert({"name": "w", "tasks": [simple("a", type="EVENT")]}, WorkflowDef)
-    assert validate_workflow(definition, known_task_types=SERVED_TASK_TYPES | {"EVENT"}) == ()
+    definition = msgspec.convert({"name": "w", "tasks": [simple("a", type="GRPC")]}, WorkflowDef)
+    assert validate_workflow(definition, known_task_types=SERVED_TASK_TYPES | {"GRPC"}) == ()
 
 
 def test_nesting_beyond_the_bound_is_told_and_not_entered() -> None:
@@ -453,7 +495,10 @@ def test_large_fork_is_checked_in_linear_time() -> None:
         ({"queue": {"partitions": 0}}, "queue.partitions", "1 to 1024 and is 0"),
         ({"queue": {"key": "videoId"}}, "queue.key", "should be an expression over the task's input"),
         ({"queue": {"key": "${other.output.x}"}}, "queue.key", "not 'other'"),
-        ({"queue": {"key": "${input.list[*]}"}}, "queue.key", "wildcard"),
+        ({"queue": {"key": "${input.list[}"}}, "queue.key", "expected 'name'"),
+        ({"queue": {"key": "${other.list[*]}"}}, "queue.key", "not 'other'"),
+        ({"queue": {"key": "${workflow.secrets.x}"}}, "queue.key", "not '${workflow.secrets.x}'"),
+        ({"inputTemplate": {"x": "${a[}"}}, "inputTemplate", "expected 'name'"),
     ],
 )
 def test_task_definition_that_breaks_one_rule_is_told_where_and_what(

@@ -12,10 +12,11 @@ whoever breaks one:
 
 from typing import TYPE_CHECKING, Final
 
-from engine.commands import Command, ReportChildEnd, StartWorkflow, TerminateWorkflow
+from engine.commands import Command, ReportChildEnd, ResumeChild, ReviveTask, StartWorkflow, TerminateWorkflow
 from engine.events import (
     ChildTerminationRequested,
     Event,
+    StartRequested,
     TaskScheduled,
     TaskStarted,
     WorkflowEnded,
@@ -96,6 +97,8 @@ class Audit:
                 self._scheduled.add((workflow_id, event.seq))
             case TaskStarted() if event.child_id is not None:
                 self._children.add(event.child_id)
+            case StartRequested():
+                self._children.add(event.workflow_id)
             case ChildTerminationRequested():
                 self._unwanted.add(event.child_id)
             case WorkflowEnded():
@@ -150,8 +153,9 @@ class Audit:
             decision = entry.record
             if not decision.parked and decision.rejection != answer.rejected:
                 continue
-            if answer.state is None and (entry.state is None or entry.state.is_terminal):
-                return  # an ended workflow may have been let go of
+            newest = self._books[partition].states.get(answer.workflow_id)
+            if answer.state is None and (entry.state is None or newest is None or newest.is_terminal):
+                return  # an ended workflow may have been let go of, also before an answer is repeated
             if answer.state is not None and (entry.state is None or answer.state.version >= entry.state.version):
                 return  # repeated after a crash, an answer shows the newest state
         raise Violation(f"request {request_id} is answered {answer}, but the log says {entries}")
@@ -168,6 +172,10 @@ class Audit:
                 is_caused = command.workflow_id in self._children
             case ReportChildEnd():
                 is_caused = (command.child_id, command.status) in self._ended
+            case ReviveTask():
+                is_caused = command.child_id in self._children
+            case ResumeChild():
+                is_caused = command.workflow_id in self._children
             case TerminateWorkflow():
                 is_caused = command.workflow_id in self._unwanted
             case _:

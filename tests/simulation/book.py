@@ -13,11 +13,13 @@ from engine.applier import apply
 from engine.errors import InvariantViolated
 from engine.events import (
     Event,
+    ParentHeeded,
     ResultIgnored,
     TaskEnded,
     TaskReleased,
     TaskScheduled,
     WorkflowEnded,
+    WorkflowRemoved,
     WorkflowReopened,
     WorkflowRestarted,
 )
@@ -28,7 +30,7 @@ from streams.ports import LogRecord
 from streams.records import DecisionPart, DecisionRecord, OwnerClaimed, decode, decode_decision
 from tests.simulation.violation import Violation
 
-_ALLOWED_AFTER_THE_END = (WorkflowReopened, WorkflowRestarted, ResultIgnored)
+_ALLOWED_AFTER_THE_END = (WorkflowReopened, WorkflowRestarted, ResultIgnored, ParentHeeded, WorkflowRemoved)
 _CAUSED_BY_TIME = ("fire_timer", "evaluate_workflow")
 
 
@@ -214,7 +216,7 @@ def _check_task_end(where: str, state: WorkflowState, event: TaskEnded, cause: s
     if event.status is TaskStatus.TIMED_OUT and cause in _CAUSED_BY_TIME:
         if min(_instants(task), default=event.at_ms + 1) > event.at_ms:
             raise Violation(f"I8: {where}: {task} of {state.workflow_id} times out at {event.at_ms}")
-    elif spec.type == "JOIN" and event.status is not TaskStatus.CANCELED:
+    elif spec.type == "JOIN" and event.status not in {TaskStatus.CANCELED, TaskStatus.SKIPPED}:
         _check_join(where, state, spec)
     elif spec.wakes_at_ms > event.at_ms and event.status is TaskStatus.COMPLETED and cause in _CAUSED_BY_TIME:
         raise Violation(f"I8: {where}: {task} of {state.workflow_id} wakes at {event.at_ms}")

@@ -222,13 +222,13 @@ BUGS: Final[tuple[Bug, ...]] = (
     Bug(
         name="reborn-workflows",
         mistake="the ids of ended workflows are not remembered",
-        seeds_max=500,
+        seeds_max=100,
         put_in=_ended_children_are_forgotten,
     ),
     Bug(
         name="dropped-forwards",
         mistake="a command of another partition is decided and thrown away",
-        seeds_max=500,
+        seeds_max=100,
         put_in=_forwarded_commands_are_dropped,
     ),
     Bug(

@@ -12,7 +12,9 @@ import msgspec
 from engine.commands import (
     Command,
     EvaluateWorkflow,
+    JumpToTask,
     PauseWorkflow,
+    RerunWorkflow,
     RestartWorkflow,
     ResumeWorkflow,
     RetryWorkflow,
@@ -21,7 +23,7 @@ from engine.commands import (
     TerminateWorkflow,
     UpdateTaskByRef,
 )
-from engine.ids import WorkflowId, derived_workflow_id
+from engine.ids import TaskSeq, WorkflowId, derived_workflow_id, task_id
 from engine.rejections import RejectionCode
 from engine.status import TaskStatus
 from streams.service import Answer
@@ -161,7 +163,14 @@ class Clients:
         rng, request_id = self._world.rng, self.request_id()
         refs = self._world.library.refs.get(self._world.audit.definition_of(workflow_id), [])
         ref = rng.choice(refs) if refs else None
-        match rng.randrange(10):
+        match rng.randrange(13):
+            case 10:
+                return RetryWorkflow(workflow_id=workflow_id, resume_subworkflow_tasks=True, request_id=request_id)
+            case 11:
+                from_task = task_id(workflow_id, TaskSeq(rng.randint(1, 12)))
+                return RerunWorkflow(workflow_id=workflow_id, re_run_from_task_id=from_task, request_id=request_id)
+            case 12 if ref is not None:
+                return JumpToTask(workflow_id=workflow_id, task_reference_name=ref, request_id=request_id)
             case 0 | 1:
                 resumed_after_ms = rng.randint(100, 5_000)
                 resume = ResumeWorkflow(workflow_id=workflow_id, request_id=self.request_id())

@@ -22,7 +22,7 @@ from engine.json_value import JsonObject
 from engine.testing import Shelf
 
 DEPTH_MAX: Final = 3
-"""Forks and switches in one another."""
+"""Forks, switches and loops in one another."""
 BRANCHES_MAX: Final = 4
 WORKER_TYPES: Final = ("pick", "pack", "ship", "bill")
 UNDEFINED_TYPE: Final = "undefined"
@@ -31,7 +31,11 @@ UNDEFINED_TYPE: Final = "undefined"
 _KINDS: Final = (
     *("SIMPLE",) * 9, *("FORK",) * 3, *("SWITCH",) * 2, "DECISION", *("WAIT",) * 2, *("SUB",) * 3,
     "HTTP", "SET_VARIABLE", "NOOP", "HUMAN", "DYNAMIC", "UNDEFINED",
+    *("LOOP",) * 2, *("DYNAMIC_FORK",) * 2, *("INLINE",) * 2, "START",
 )  # fmt: skip
+
+
+_NESTING: Final = frozenset({"FORK", "SWITCH", "DECISION", "LOOP"})
 
 
 class Registry(Shelf):
@@ -107,13 +111,17 @@ class Library:
     def _tasks(self, name: str, children: Sequence[str], depth: int) -> list[WorkflowTask]:
         rng = self._rng
         kind = rng.choice(_KINDS)
-        if (kind == "SUB" and not children) or (kind in {"FORK", "SWITCH", "DECISION"} and depth >= DEPTH_MAX):
+        if (kind in {"SUB", "START"} and not children) or (kind in _NESTING and depth >= DEPTH_MAX):
             kind = "SIMPLE"
         ref = self._ref(name, kind)
         if kind == "FORK":
             return self._fork(name, ref, children, depth)
         if kind in {"SWITCH", "DECISION"}:
             return [self._switch(name, ref, kind, children, depth)]
+        if kind == "LOOP":
+            return [self._loop(name, ref, children, depth)]
+        if kind == "DYNAMIC_FORK":
+            return self._dynamic_fork(name, ref, children)
         return [self._leaf(ref, kind, children)]
 
     def _leaf(self, ref: RefName, kind: str, children: Sequence[str]) -> WorkflowTask:
@@ -136,6 +144,11 @@ class Library:
                 given = {"step": ref, "case": "${workflow.input.case}"}
             case "HTTP":
                 given = {"uri": "http://localhost/", "method": "GET"}
+            case "INLINE":
+                given = {"expression": "[1, 2].map(n => n * 2)", "evaluatorType": "javascript"}
+            case "START":
+                given = {"startWorkflow": {"name": rng.choice(list(children)), "input": given}}
+                kind = "START_WORKFLOW"
             case "DYNAMIC":
                 return WorkflowTask(
                     name=ref,
@@ -169,6 +182,34 @@ class Library:
         return [
             WorkflowTask(name=ref, task_reference_name=ref, type="FORK_JOIN", fork_tasks=branches),
             WorkflowTask(name=join, task_reference_name=join, type="JOIN", join_on=ends if rng.random() < 0.7 else ()),
+        ]
+
+    def _loop(self, name: str, ref: RefName, children: Sequence[str], depth: int) -> WorkflowTask:
+        """Return a loop of a few passes; whether another follows, the engine says at once, or a script."""
+        rng = self._rng
+        passes = rng.randint(1, 3)
+        simple = f"$.{ref}.iteration < {passes}"
+        return WorkflowTask(
+            name=ref,
+            task_reference_name=ref,
+            type="DO_WHILE",
+            loop_condition=simple if rng.random() < 0.6 else f"if ({simple}) {{ true; }} else {{ false; }}",
+            loop_over=self._list(name, children, depth=depth + 1, tasks_max=2),
+            input_parameters={"keepLastN": 1} if rng.random() < 0.3 else {},
+        )
+
+    def _dynamic_fork(self, name: str, ref: RefName, children: Sequence[str]) -> list[WorkflowTask]:
+        """Return a fork whose branches stand in its input: workers' tasks, or sub-workflows."""
+        rng = self._rng
+        branches = [{"case": "${workflow.input.case}"}] * rng.randint(0, BRANCHES_MAX)
+        given: JsonObject = {"forkTaskInputs": branches, "forkTaskName": rng.choice(WORKER_TYPES)}
+        if children and rng.random() < 0.3:
+            given = {"forkTaskInputs": branches, "forkTaskWorkflow": rng.choice(list(children))}
+        join = self._ref(name, "JOIN")
+        kind = "FORK_JOIN_DYNAMIC"
+        return [
+            WorkflowTask(name=ref, task_reference_name=ref, type=kind, input_parameters=given),
+            WorkflowTask(name=join, task_reference_name=join, type="JOIN"),
         ]
 
     def _switch(self, name: str, ref: RefName, kind: str, children: Sequence[str], depth: int) -> WorkflowTask:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from engine.commands import ReportTaskResult
+from engine.graph import Graphs
+from engine.json_value import JsonObject
 from engine.model import OpenTask, WorkflowState, id_of
 from engine.scheduling import ENGINE_WORKER
+from engine.scripts import script_of
 from engine.status import TaskStatus
 from streams.partition.turn import Outbox
 from streams.ports import NewRecord
@@ -42,6 +45,8 @@ def do_now(owner: "Owner", outbox: Outbox) -> None:
         world.audit.dispatched(owner.partition, state.workflow_id, task.spec.seq)
         if task.spec.dispatch == "http":
             owner.after(world.rng.randint(1, 1_500), partial(_request, owner, state, task))
+        elif task.spec.dispatch == "script":
+            owner.after(world.rng.randint(1, 300), partial(_script, owner, state, task))
         elif not world.faults.durable_queues:
             owner.offer(state, task)
     for task_id in outbox.retracts:
@@ -88,3 +93,20 @@ def _request(owner: "Owner", state: WorkflowState, task: OpenTask) -> None:
         worker_id=ENGINE_WORKER,
     )
     owner.report(report, on_failure=partial(_request, owner, state, task))
+
+
+def _script(owner: "Owner", state: WorkflowState, task: OpenTask) -> None:
+    """Be the pool of scripts, which lives there too: the same script has the same answer each time."""
+    world = owner.world
+    request = script_of(state, task, Graphs(world.library.shelf).of(state.started))
+    output: JsonObject = {"result": [2, 4]}
+    if request.iteration:
+        output = {"result": f"iteration < {request.iteration})" not in request.source, "iteration": request.iteration}
+    report = ReportTaskResult(
+        workflow_instance_id=state.workflow_id,
+        task_id=id_of(state, task),
+        status=TaskStatus.COMPLETED,
+        output_data=output,
+        worker_id=ENGINE_WORKER,
+    )
+    owner.report(report, on_failure=partial(_script, owner, state, task))

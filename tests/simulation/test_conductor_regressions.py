@@ -7,19 +7,28 @@ it.
 
 from collections.abc import Callable, Sequence
 from itertools import permutations
+from random import Random
 
 import msgspec
 import pytest
 
-from engine.commands import ClaimTask, Command, EvaluateWorkflow
+from engine.applier import fold
+from engine.commands import ClaimTask, Command, EvaluateWorkflow, StartWorkflow
+from engine.context import DecideContext
+from engine.decider import decide
 from engine.definitions import SubWorkflowParams, TaskDef, WorkflowDef
 from engine.events import TaskEnded, TaskScheduled, WorkflowEnded
+from engine.graph import Graphs
 from engine.ids import TaskSeq, WorkflowId, child_workflow_id, task_id
-from engine.model import EndedTask
+from engine.model import EndedTask, open_tasks
+from engine.rejections import Accepted
+from engine.shelf import Shelf
 from engine.status import TaskStatus
 from engine.testing import Scenario
 from streams.errors import StreamsError
-from tests.engine.building import fork, join, task
+from tests.engine.building import fork, join, loop, sub_workflow, switch, task
+from tests.engine.driver import Driver
+from tests.engine.generator import Generated
 from tests.simulation.bugs import BUGS
 from tests.simulation.violation import Violation
 from tests.streams.partition.driving import Ground, result, start
@@ -169,3 +178,104 @@ def the_result_overtakes_the_acknowledgement() -> None:
 def test_regress_conductor_10_a_completed_task_is_not_done_again() -> None:
     """A result that comes before the claim, and before the dispatch is acknowledged, ends the attempt for good."""
     the_result_overtakes_the_acknowledgement()
+
+
+NESTED = WorkflowDef(
+    name="flow",
+    tasks=(
+        task("first"),
+        fork(
+            "fork",
+            [loop("loop", "$.loop.iteration < 2", task("in_loop"))],
+            [switch("switch", "x", {"x": [task("in_case", retry_count=1)]})],
+            [sub_workflow("sub", "child")],
+        ),
+        join("join"),
+        task("last"),
+    ),
+)
+STEPS = 8
+OPERATIONS: dict[str, Callable[[Scenario], object]] = {
+    "retry": Scenario.retry,
+    "resume children": lambda scenario: scenario.retry(resume=True),
+    "rerun": lambda scenario: scenario.rerun("first"),
+    "rerun the newest": lambda scenario: scenario.rerun(next(reversed(scenario.statuses()))),
+    "restart": Scenario.restart,
+    "skip": lambda scenario: scenario.skip("last"),
+    "skip what waits": lambda scenario: scenario.skip((scenario.open_refs() or ["last"])[0]),
+    "jump": lambda scenario: scenario.jump("last"),
+    "jump back": lambda scenario: scenario.jump("first"),
+    "pause": Scenario.pause,
+    "terminate": Scenario.terminate,
+}
+
+
+def _after(steps: int) -> Driver:
+    """Return a workflow after so many helpful answers."""
+    others = (WorkflowDef(name="child", tasks=(task("inside"),)),)
+    driver = Driver(Random(0), Generated(definition=NESTED, others=others, workflow_input={}))
+    driver.scenario.start({})
+    for _ in range(steps):
+        driver.answer_something()
+    return driver
+
+
+@pytest.mark.parametrize("second", OPERATIONS)
+@pytest.mark.parametrize("first", OPERATIONS)
+def test_regress_conductor_11_any_operations_at_any_step_leave_a_workflow_that_ends(first: str, second: str) -> None:
+    """Two operations, one after the other, at every step: every count stays true, and in the end nothing is stuck."""
+    for step in range(STEPS + 1):
+        for ends in (False, True):
+            driver = _after(step)
+            if ends and not driver.scenario.state.is_terminal:
+                driver.scenario.terminate()
+            OPERATIONS[first](driver.scenario)
+            OPERATIONS[second](driver.scenario)
+            driver.finish()
+            assert driver.scenario.state.is_terminal
+
+
+def test_regress_conductor_08_what_is_open_is_what_is_offered() -> None:
+    """After each step of a run with a retry, a rerun and a jump, the queue holds the workers' open tasks, no others."""
+    driver = _after(0)
+    scenario = driver.scenario
+    operations: list[Callable[[], object]] = [
+        *(driver.answer_something,) * 3,
+        scenario.terminate,
+        scenario.retry,
+        *(driver.answer_something,) * 2,
+        lambda: scenario.jump("last"),
+        lambda: scenario.jump("first"),
+        scenario.terminate,
+        lambda: scenario.rerun("first"),
+        driver.finish,
+    ]
+    for operation in operations:
+        operation()
+        offered = {found.spec.seq for found in open_tasks(scenario.state) if found.spec.dispatch == "worker"}
+        assert scenario.dispatched == offered
+    assert scenario.status == "COMPLETED"
+
+
+@pytest.mark.parametrize("shape", ["sequence", "fork"])
+def test_regress_conductor_12_ten_thousand_tasks_run_to_the_end(shape: str) -> None:
+    """Neither many tasks one after the other nor many at once stop a workflow."""
+    tasks = [task(f"t{number}", name="t") for number in range(10_000)]
+    if shape == "fork":
+        tasks = [fork("fork", *([found] for found in tasks)), join("join")]
+    shelf = Shelf()
+    shelf.add(WorkflowDef(name="flow", tasks=tuple(tasks)))
+    graphs = Graphs(shelf)
+    context = DecideContext(now_ms=1, definitions=shelf)
+    decision = decide(None, StartWorkflow(name="flow", workflow_id=WF), context, graphs)
+    assert isinstance(decision, Accepted)
+    events = list(decision.events)
+    ended = 0
+    while not decision.state.is_terminal:
+        seq = decision.state.last_seq if shape == "sequence" else TaskSeq(2 + ended)
+        decision = decide(decision.state, result(seq), context, graphs)
+        assert isinstance(decision, Accepted)
+        events.extend(decision.events)
+        ended += 1
+    assert (decision.state.status.value, ended) == ("COMPLETED", 10_000)
+    assert fold(events) == decision.state

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.definitions import WorkflowTask
 from engine.graph import Graphs
-from engine.ids import WorkflowId
+from engine.ids import RefName, WorkflowId
 from engine.model import EndedTask, WorkflowState
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
 from streams.partition.machine import PartitionMachine
@@ -111,21 +111,28 @@ def _check_children(state: WorkflowState, states: dict[WorkflowId, WorkflowState
 def _was_steered(state: WorkflowState) -> bool:
     """Whether a TERMINATE task ended the workflow, or a person skipped something: then less was done, by right."""
     return any(
-        task.spec.type == "TERMINATE" or (isinstance(task, EndedTask) and task.status is TaskStatus.SKIPPED)
+        task.spec.type == "TERMINATE"
+        or (task.spec.type in {"SWITCH", "DECISION"} and "case" not in task.spec.input)  # a jump has chosen for it
+        or (isinstance(task, EndedTask) and task.status is TaskStatus.SKIPPED)
         for task in state.tasks.values()
     )
 
 
-def _check_completed(state: WorkflowState, tasks: Sequence[WorkflowTask]) -> None:
-    """Walk the definition by hand: whatever lies on the way has ended well, or was allowed not to."""
+def _check_completed(state: WorkflowState, tasks: Sequence[WorkflowTask], passes: str = "") -> None:
+    """Walk the definition by hand: whatever lies on the way has ended well, or was allowed not to.
+
+    Of a loop, the last pass is walked; `passes` is the suffix of names in it.
+    """
     for task in tasks:
-        found = state.task(task.task_reference_name)
+        found = state.task(RefName(task.task_reference_name + passes))
         if not isinstance(found, EndedTask) or not found.final or not _is_well(task, found):
             raise Violation(f"I4: {state.workflow_id} is COMPLETED, but {task.task_reference_name} is {found}")
         for branch in task.fork_tasks:
-            _check_completed(state, branch)
+            _check_completed(state, branch, passes)
         if task.type in {"SWITCH", "DECISION"}:
-            _check_completed(state, _taken(task, found))
+            _check_completed(state, _taken(task, found), passes)
+        if task.type == "DO_WHILE":
+            _check_completed(state, task.loop_over, f"{passes}__{state.scopes[found.spec.ref].iteration}")
 
 
 def _is_well(task: WorkflowTask, found: EndedTask) -> bool:

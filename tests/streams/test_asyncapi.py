@@ -23,7 +23,7 @@ from streams.asyncapi import (
     message_name,
     yaml_of,
 )
-from streams.outward import _dead_letter, outcome_json
+from streams.outward import dead_letter, outcome_json
 from streams.ports import LogRecord
 from streams.records import EventRecord
 from streams.task_wire import claimed, render_task
@@ -117,10 +117,10 @@ def test_outcome_that_is_published_has_exactly_the_described_fields(scenario: Sc
     msgspec.convert(sent, OutcomeRecord)
 
 
-def test_dead_letter_has_exactly_the_described_fields_and_the_original_bytes() -> None:
+def testdead_letter_has_exactly_the_described_fields_and_the_original_bytes() -> None:
     """Whatever the bytes were."""
     source = LogRecord(topic="commands", partition=1, offset=2, key=b"\xff", value=b"\x00\xfe", appended_at_ms=3)
-    letter = _dead_letter(source, "no JSON").value or b""
+    letter = dead_letter(source, "no JSON").value or b""
 
     assert set(msgspec.json.decode(letter)) == set(DeadLetterRecord.__struct_encode_fields__)
     read = msgspec.json.decode(letter, type=DeadLetterRecord)

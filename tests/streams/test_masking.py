@@ -2,10 +2,16 @@
 
 import msgspec
 
+from engine.commands import UpgradeWorkflow
 from engine.events import WorkflowStarted
+from engine.json_value import JsonObject
 from engine.testing import Scenario
 from streams.history.rows import execution_row, task_row
+from streams.kept_outputs import KeptOutputs
 from streams.masking import MASK, masked
+from streams.partition.performing import perform
+from streams.partition.timers import Timers
+from streams.partition.turn import Outbox
 from tests.engine.building import task, workflow
 
 SECRET = "4111-1111"
@@ -47,6 +53,41 @@ def test_restart_takes_the_masked_fields_of_its_definition() -> None:
     assert scenario.state.started.masked_fields == ("card",)
 
 
+def test_other_versions_and_reruns_keep_to_the_masked_fields_of_their_definition() -> None:
+    """An upgrade takes those of the new version; a rerun from the beginning keeps those that are there."""
+    scenario = Scenario(workflow(task("pay")))
+    scenario.start({"card": SECRET})
+    scenario.shelf.add(workflow(task("pay"), version=2, masked_fields=("card",)))
+    scenario.when(UpgradeWorkflow(workflow_id=scenario.workflow_id, version=2))
+    assert scenario.state.started.masked_fields == ("card",)
+    scenario.complete("pay")
+    scenario.rerun()
+    assert scenario.state.started.masked_fields == ("card",)
+
+
+def test_listeners_do_not_see_what_is_masked() -> None:
+    """They are told of outputs, and are not the workers that a masked field is for."""
+    tell: JsonObject = {"onSuccess": [{"type": "paid", "payload": {"card": "${pay.output.card}", "n": 1}}]}
+    flow = workflow(
+        task("pay", on_state_change=tell),
+        masked_fields=("card",),
+        workflow_status_listener_enabled=True,
+        workflow_status_listener_sink="conductor:told",
+    )
+    scenario = Scenario(flow)
+    scenario.start()
+    scenario.complete("pay", {"card": SECRET, "ok": True})
+    outbox, timers = Outbox(), Timers()
+    for effect in scenario.effects:
+        perform(effect, scenario.state, outbox=outbox, timers=timers, outputs=KeptOutputs())
+    payloads = [message.payload for _, message in outbox.messages]
+    assert SECRET not in repr(payloads)
+    assert [payload.get("payload") or payload["output"] for payload in payloads] == [
+        {"card": MASK, "n": 1},
+        {"card": MASK, "ok": True},
+    ]
+
+
 def test_rows_of_workflows_and_tasks_are_masked() -> None:
     """What analysts and searches read."""
     scenario = Scenario(
@@ -60,4 +101,6 @@ def test_rows_of_workflows_and_tasks_are_masked() -> None:
         task_row(state.started, scenario.task("pay"), created_at_ms=1, event_version=1),
     ]
     assert SECRET not in repr(rows)
-    assert msgspec.json.decode(str(rows[0][-2])) == {"card": MASK, "n": 1}
+    shown = rows[0][-2]
+    assert isinstance(shown, bytes)
+    assert msgspec.json.decode(shown) == {"card": MASK, "n": 1}

@@ -348,8 +348,9 @@ def test_skip_of_a_join_goes_on_without_waiting() -> None:
     ],
 )
 def test_skip_that_is_not_possible_is_refused(ref: str, pause: bool, code: RejectionCode) -> None:  # noqa: FBT001
-    """Only a task that is still to come in a running workflow can be skipped."""
+    """Only a task of a running workflow that has not ended can be skipped."""
     scenario = started(task("a"), task("b"))
+    scenario.complete("a")
     if pause:
         scenario.pause()
     assert refusal(scenario.skip(ref)).code is code

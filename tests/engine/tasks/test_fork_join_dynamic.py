@@ -110,7 +110,7 @@ def test_no_branches_is_no_wait(fork: WorkflowTask) -> None:
         ([{"name": "encode"}], {}, "taskReferenceName"),
         ([_branch("")], {}, "should not be empty"),
         ([_branch("a", type="SWITCH")], {}, "put it into a SUB_WORKFLOW"),
-        ([_branch("a", type="EVENT")], {}, "EVENT is not served yet"),
+        ([_branch("a", type="GRPC")], {}, "GRPC is not served yet"),
         ([_branch("a", type="TERMINATE")], {}, "terminationStatus"),
         (["a"], {}, "branch 0 should be a task"),
         ("a", {}, "should be a list"),

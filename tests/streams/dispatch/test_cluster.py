@@ -16,7 +16,7 @@ from streams.dispatch.affinity import winner
 from streams.dispatch.claims import Claims
 from streams.dispatch.cluster import ClusterPolls
 from streams.dispatch.queues import PollQueues
-from streams.kafka import KafkaSettings
+from streams.kafka import KafkaLog, KafkaSettings
 from streams.kafka.outlet import KafkaOutlet, OutletRecord
 from streams.memory import MemoryTopics
 from streams.service import PolledElsewhere
@@ -65,8 +65,10 @@ async def gateway(
     """Run the polls of a node; its claims go into `log`."""
     outlet = CommandOutlet(log, partitions=1)
     queues = PollQueues(now_ms=epoch_ms, claim=Claims(outlet).claim)
-    polls = ClusterPolls(queues, settings, now_ms=epoch_ms, url="http://here", node_urls=lambda: node_urls)
-    async with asyncio.TaskGroup() as group:
+    async with KafkaLog(settings) as kafka, asyncio.TaskGroup() as group:
+        polls = ClusterPolls(
+            queues, settings, log=kafka, now_ms=epoch_ms, url="http://here", node_urls=lambda: node_urls
+        )
         running = [group.create_task(outlet.run()), group.create_task(polls.run())]
         try:
             yield polls

@@ -249,6 +249,8 @@ async def test_poll_records_name_the_workers_and_their_number_is_bounded(ground:
         "lastPollTime": ground.now_ms,
     }
     assert ground.queues.poll_records("other") == []
+    assert ground.queues.last_poll_ms("t", "d") == ground.now_ms
+    assert ground.queues.last_poll_ms("t", "") == 0
 
 
 def keyed(ground: Ground, number: int, key: str, *, priority: int = 0) -> None:

@@ -26,7 +26,10 @@ from engine.json_value import JsonObject
 from engine.model import WorkflowState, open_tasks
 from engine.status import TaskStatus
 from engine.testing import Shelf
+from streams.partition.chain import ChainPosition
+from streams.partition.handover import Handover
 from streams.partition.machine import PartitionMachine
+from streams.partition.turn import Turn
 from streams.ports import LogRecord, NewRecord
 from streams.records import OwnerClaimed, encode
 
@@ -77,6 +80,9 @@ class RecordedPartition:
         self.shelf = Shelf()
         self.shelf.add(THREE_TASKS, FORK_JOIN, *TASK_DEFS)
         self.records: list[bytes] = []
+        self._turns: list[tuple[Turn, ChainPosition]] = []
+        self.handover: Handover | None = None
+        """Where the owner hands its acknowledged turns. Whoever sets it appends what was sent before anything waits."""
         self._commands = 0
         self._machine = self._fresh_machine()
         self.claim(owner)
@@ -89,6 +95,23 @@ class RecordedPartition:
         for offset, value in enumerate(self.records):
             self._machine.replay(self.log_record(offset, value))
         self._machine.recovered()
+        if self.handover is not None:
+            self.handover.open(len(self.records))
+
+    def go_on_from(self, values: Sequence[bytes], owner: str) -> None:
+        """Let a new owner begin on a log that somebody has written."""
+        self.records = list(values)
+        self.claim(owner)
+        self._commands = self._machine.chain.command_offset + 1
+
+    def take_turns(self) -> list[tuple[Turn, ChainPosition]]:
+        """Return the turns that were decided since the last call, each with where the chain stood behind it."""
+        taken, self._turns = self._turns, []
+        return taken
+
+    def held(self) -> list[str]:
+        """Return the ids of all workflows."""
+        return [*self._machine.table.ids()]
 
     def send(self, *commands: Command, at_ms: int) -> list[NewRecord]:
         """Decide about commands and return the records that the decisions are."""
@@ -111,6 +134,9 @@ class RecordedPartition:
         first = len(self.records)
         self.records.extend(record.value or b"" for record in turn.records)
         self._machine.acknowledged(turn, first)
+        self._turns.append((turn, self._machine.acknowledged_position))
+        if self.handover is not None:
+            self.handover.offer(turn, self._machine.acknowledged_position)
         return turn.records
 
     def append_raw(self, value: bytes) -> None:
@@ -153,6 +179,12 @@ class Crowd:
         self.first_starts: dict[str, int] = {}
         self._random = random.Random(seed)
         self._at_ms = FIRST_MS
+
+    def go_on(self) -> None:
+        """Live on with the workflows that the partition has already."""
+        self.ids = self.recorded.held()
+        for workflow_id in self.ids:
+            self._at_ms = max(self._at_ms, self.recorded.state(workflow_id).updated_at_ms)
 
     def live(self, steps: int) -> None:
         """Take this many steps, one command each, of random workflows."""

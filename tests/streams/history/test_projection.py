@@ -3,6 +3,7 @@
 Real decisions of the real machine, the real engine in a directory; the log is the one in memory.
 """
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from engine.ids import TaskId, TaskSeq, WorkflowId, task_id
 from engine.model import status_of
 from engine.status import TaskStatus
 from streams.history import HistorySettings, HistoryStore
+from streams.history.store import BatchRows
 from streams.partition.chain import Chain
 from streams.records import DecisionRecord
 from streams.topics import EVENTS
@@ -356,6 +358,41 @@ async def test_whoever_waits_for_an_event_is_woken_when_it_is_written(tmp_path: 
         state = await store.state(WorkflowId("w"))
         assert state is not None
         assert status_of(state.tasks[TaskSeq(1)]).value == "IN_PROGRESS"
+
+
+class HalfWritten(HistoryStore):
+    """A store that stops in the middle of a batch: the events are there, the executions are not."""
+
+    def __init__(self, settings: HistorySettings) -> None:
+        """Stop at the first batch."""
+        super().__init__(settings)
+        self.is_half = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def write(self, batch: BatchRows) -> None:
+        """Write the events of a batch, wait to be told, and write all of it."""
+        await super().write(msgspec.structs.replace(batch, tasks=(), executions=(), chains={}))
+        self.is_half.set()
+        await self.go_on.wait()
+        await super().write(batch)
+
+
+async def test_a_workflow_is_not_projected_before_a_search_finds_it(tmp_path: Path) -> None:
+    """Its events are written first; whoever waited for them alone would search in vain a moment later."""
+    recorded = RecordedPartition()
+    recorded.send(START, at_ms=FIRST_MS)
+    settings = HistorySettings(directory=tmp_path, linger_ms=5, linger_ms_max=10)
+    async with (
+        HalfWritten(settings) as store,
+        memory_log(recorded.new_records()) as log,
+        projected(log, store, settings),
+    ):
+        version = recorded.state("w").version
+        await store.is_half.wait()
+        assert not await store.wait_projected(WorkflowId("w"), version, timeout_ms=1)
+        store.go_on.set()
+        assert await store.wait_projected(WorkflowId("w"), version, timeout_ms=20_000)
+        assert (await store.search(query="workflowId=w", free_text="*", start=0, size=1, sort="")).total == 1
 
 
 def test_the_crowd_lives_through_everything() -> None:

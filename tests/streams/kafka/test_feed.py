@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from streams.kafka import KafkaOutlet, KafkaSettings, KafkaTaskFeed, OutletRecord
+from streams.kafka import KafkaLog, KafkaOutlet, KafkaSettings, KafkaTaskFeed, OutletRecord
 from streams.ports import LogRecord
 from streams.topics import task_topic
 
@@ -126,3 +126,21 @@ async def _members(settings: KafkaSettings, group: str) -> int:
         return len(answer.groups[0][5]) if answer.groups[0][2] == "Stable" else 0
     finally:
         await admin.close()
+
+
+async def test_tasks_that_this_process_offers_arrive_by_the_log_that_all_share(settings: KafkaSettings) -> None:
+    """Each once and in order, from before and after the feed has caught up, through one producer and one tail."""
+    sent = [str(number) for number in range(50)]
+    topic = task_topic(TASK_TYPE)
+    async with KafkaLog(settings) as log, KafkaOutlet(settings, log=log) as outlet:
+        await outlet.send([OutletRecord(topic=topic, key=b"k", value=value.encode()) for value in sent[:10]])
+        async with KafkaTaskFeed(settings, task_type=TASK_TYPE, log=log) as feed:
+            found = await take(feed, 10)
+            for value in sent[10:]:
+                await outlet.send([OutletRecord(topic=topic, key=b"k", value=value.encode())])
+                found += await take(feed, 1)
+            for record in found:
+                feed.handed_out(record)
+        async with KafkaTaskFeed(settings, task_type=TASK_TYPE, log=log) as feed:
+            assert not await feed.read(records_max=1, wait_ms=1_000)
+    assert values_of(found) == sent

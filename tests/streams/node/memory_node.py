@@ -29,6 +29,7 @@ class OwnPolls:
         self.poll = queues.poll
         self.sizes = queues.sizes
         self.poll_records = queues.poll_records
+        self.last_poll_ms = queues.last_poll_ms
 
     async def run(self) -> None:
         """Wait until cancelled."""

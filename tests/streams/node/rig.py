@@ -25,6 +25,9 @@ from streams.outward import NodeOutward, TaskDesk
 from streams.partition.machine import PartitionMachine
 from streams.partition.processor import PartitionProcessor, ProcessorPhase, Settings
 from streams.ports import Log, LogRecord
+from streams.publishing.relay import Relays
+from streams.publishing.sinks import KafkaTargets, Sinks, TopicPublisher
+from streams.publishing.tasks import BuiltInPublications
 from streams.records import DecisionRecord, EventRecord, decode
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
@@ -42,6 +45,13 @@ TWO_TASKS = WorkflowDef(
 )
 
 
+def _no_kafka(servers: str) -> TopicPublisher:
+    raise AssertionError(f"nothing is published to {servers} here")
+
+
+NO_KAFKA = KafkaTargets(default="", allowed=frozenset(), prefix="podium.", open_publisher=_no_kafka)
+
+
 async def _nothing_to_load(_: Sequence[LogRecord]) -> None:
     """Definitions are on the shelf."""
 
@@ -56,6 +66,8 @@ class Partition:
         settings: Settings | None = None,
         announce: bool = False,
         desk: TaskDesk | None = None,
+        kafka: KafkaTargets | None = None,
+        patience_s: float = 60.0,
     ) -> None:
         """Put the parts together; `running` gives them life. `desk`: where tasks go, if not into the poll queues."""
         self.log = log
@@ -69,6 +81,10 @@ class Partition:
         self.machine = PartitionMachine(
             partition=0, partitions=1, definitions=self.shelf, noise=lambda: 0.0, durable_queues=False
         )
+        self.http = HttpWorker()
+        self.sinks = Sinks(log=log, partitions=1, http=self.http, kafka=kafka or NO_KAFKA)
+        self.publications = BuiltInPublications(self.sinks, self.outlet)
+        self.relays = Relays(log, self.sinks, patience_s=patience_s)
         self.processor = PartitionProcessor(
             log=log,
             partition=0,
@@ -78,10 +94,12 @@ class Partition:
                 commands=self.outlet,
                 replies=self.replies,
                 desk=desk or LocalDesk(self.queues, self._machine_of),
-                requests=BuiltInRequests(HttpWorker(), self.outlet),
+                requests=BuiltInRequests(self.http, self.outlet),
                 scripts=BuiltInScripts(ScriptPool, self.outlet, self.machine.graph),
+                publications=self.publications,
                 announce=announce,
                 on_ended=lambda state: self.ended.append(state.workflow_id),
+                on_outgoing=self.relays.wake,
             ),
             settings=settings or Settings(owner="test", url="", partitions=1, is_alone=True),
             now_ms=lambda: self.now_ms,
@@ -95,7 +113,9 @@ class Partition:
     async def running(self) -> AsyncGenerator["Partition"]:
         """Run until the block ends, or until the processor does; its error comes out then."""
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(self.outlet.run()), group.create_task(self.processor.run())]
+            parts = (self.outlet.run, self.processor.run, self.publications.run, self.relays.run)
+            running = [group.create_task(run()) for run in parts]
+            self.relays.own(0, owned=True)
             try:
                 await self.processor.wait_recovered()
                 yield self

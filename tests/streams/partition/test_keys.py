@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.commands import Parent, ReportChildEnd, ReportChildStart, StartWorkflow
+from engine.commands import Parent, RemoveWorkflow, ReportChildEnd, ReportChildStart, StartWorkflow
 from engine.definitions import WorkflowDef
 from engine.ids import TaskSeq, WorkflowId, keyed_workflow_id
 from engine.rejections import RejectionCode
@@ -114,6 +114,19 @@ def test_running_strategy_starts_a_successor_only_when_the_newest_has_ended() ->
     assert len(set(ids)) == 3
     assert {partition_of(one.encode(), 2) for one in ids} == {other_home()}
     assert begin(ground, machine) == ids[-1]
+
+
+@pytest.mark.parametrize("strategy", ["RETURN_EXISTING", "FAIL", "FAIL_ON_RUNNING"])
+def test_key_of_a_removed_workflow_begins_a_successor(strategy: str) -> None:
+    """There is nothing left to answer with, and the id is not to come back."""
+    ground = Ground(FLOW)
+    machine, _ = ground.take_over()
+    begin(ground, machine)
+    ground.settle(machine, result(1, workflow_id=FIRST))
+    ground.settle(machine, RemoveWorkflow(workflow_id=FIRST))
+    following = begin(ground, machine, strategy)
+    assert following != FIRST
+    assert machine.table.holder_of(FIRST) == following
 
 
 def test_next_owner_knows_what_each_key_stands_for() -> None:
