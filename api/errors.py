@@ -39,6 +39,7 @@ STATUS_OF_REJECTION: Final[dict[RejectionCode, int]] = {
     RejectionCode.DEFINITION_NOT_FOUND: 404,
     RejectionCode.DEFINITION_INVALID: 400,
     RejectionCode.ARGUMENT_INVALID: 400,
+    RejectionCode.INPUT_INVALID: 400,
     RejectionCode.WORKFLOW_ENDED: 409,
     RejectionCode.WORKFLOW_NOT_ENDED: 409,
     RejectionCode.WORKFLOW_NOT_RUNNING: 409,

@@ -45,6 +45,8 @@ APPLIERS: Final[dict[type, Applier]] = cast(
         events.SlotAwaited: slot.awaited,
         events.SlotObtained: slot.obtained,
         events.SlotReturned: slot.returned,
+        events.ParentAttached: workflow.parent_attached,
+        events.ChildNamed: task.child_named,
         events.MessageReceived: message.message_received,
         events.MessagesAwaited: message.messages_awaited,
         events.MessagesDelivered: message.messages_delivered,

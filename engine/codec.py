@@ -17,7 +17,7 @@ from engine.errors import EngineError
 from engine.events import WorkflowStarted
 from engine.ids import RefName, TaskSeq
 from engine.json_value import JsonObject
-from engine.model import EMPTY_INBOX, Inbox, Scope, Slot, Task, WorkflowState
+from engine.model import EMPTY_INBOX, Attached, Inbox, Scope, Slot, Task, WorkflowState
 from engine.status import WorkflowStatus
 
 FORMAT: Final = 3
@@ -56,6 +56,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     slots: dict[TaskSeq, Slot]
     run: int
     heard: int
+    attached: tuple[Attached, ...]
     inbox: Inbox = EMPTY_INBOX
 
 

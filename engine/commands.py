@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from engine.ids import RefName, TaskId, TaskSeq, WorkflowId
+from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, keyed_workflow_id
 from engine.json_value import JsonObject
 from engine.limiter.commands import LimiterCommand, ToLimiter
 from engine.limiter.ids import LimiterId
@@ -28,6 +28,13 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     depth: int = 1
 
 
+def is_same_task(one: Parent | None, other: Parent | None) -> bool:
+    """Tell whether two parents are the same task: then a start came twice."""
+    return (
+        one is not None and other is not None and (one.workflow_id, one.task_seq) == (other.workflow_id, other.task_seq)
+    )
+
+
 class _Command(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="command"):
     """How every command is spelt."""
 
@@ -35,7 +42,10 @@ class _Command(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
 class StartWorkflow(_Command, frozen=True, kw_only=True, tag="start_workflow"):
     """Start a workflow. The same `workflow_id` a second time meets the first.
 
-    `generated_id`: Podium itself made the id, nobody can ask for it a second time.
+    With an `idempotency_key` the id follows from name and key, and `idempotency_strategy` says what a second start
+    comes to; see `engine.idempotency`. Such a start must not name an id itself.
+    `generated_id`: Podium itself made the id, nobody can ask for it a second time. `starter`: the task that does not
+    wait for the workflow's end but wants to know which one it is.
     """
 
     name: str
@@ -52,6 +62,7 @@ class StartWorkflow(_Command, frozen=True, kw_only=True, tag="start_workflow"):
     idempotency_strategy: str | None = None
     event: str | None = None
     parent: Parent | None = None
+    starter: Parent | None = None
     generated_id: bool = False
     request_id: str | None = None
 
@@ -114,12 +125,14 @@ class ResumeWorkflow(_Command, frozen=True, kw_only=True, tag="resume_workflow")
 class TerminateWorkflow(_Command, frozen=True, kw_only=True, tag="terminate_workflow"):
     """End a workflow as TERMINATED and cancel what is open in it, its sub-workflows too.
 
-    `told`, where a parent sends it, counts what the parent has told this child: what comes a second time is not heard.
+    `parent`: the task that no longer waits for it. If another one started it, nothing happens. `told`, where a parent
+    sends it, counts what the parent has told this child: what comes a second time is not heard.
     """
 
     workflow_id: WorkflowId
     reason: str | None = None
     trigger_failure_workflow: bool = False
+    parent: Parent | None = None
     told: int = 0
     request_id: str | None = None
 
@@ -271,6 +284,16 @@ class ResumeChild(_Command, frozen=True, kw_only=True, tag="resume_child"):
     request_id: str | None = None
 
 
+class ReportChildStart(_Command, frozen=True, kw_only=True, tag="child_started"):
+    """Tell a task which workflow its idempotency key stands for, or why there is none. Sent by the owner of the key."""
+
+    workflow_id: WorkflowId
+    task_seq: TaskSeq
+    child_id: WorkflowId
+    refusal: str = ""
+    request_id: str | None = None
+
+
 class EvaluateWorkflow(_Command, frozen=True, kw_only=True, tag="evaluate_workflow"):
     """Look whether anything is due. Never needed: timers are exact. Conductor's `decide` route sends it."""
 
@@ -316,6 +339,7 @@ Command: TypeAlias = (
     | SkipTask
     | SendMessage
     | ReportChildEnd
+    | ReportChildStart
     | ReviveTask
     | ResumeChild
     | EvaluateWorkflow
@@ -327,11 +351,13 @@ Command: TypeAlias = (
 
 
 def workflow_of(command: Command) -> WorkflowId | None:
-    """Return the workflow that a command is for, or the limiter; None for a start that names none."""
+    """Return the workflow that a command is for, or the limiter; None for a start that names none, by id or by key."""
     if isinstance(command, ReportTaskResult | ClaimTask):
         return command.workflow_instance_id
     if isinstance(command, ToLimiter):
         return WorkflowId(command.limiter_id)
+    if isinstance(command, StartWorkflow) and command.workflow_id is None and command.idempotency_key:
+        return keyed_workflow_id(command.name, command.idempotency_key)
     return command.workflow_id
 
 

@@ -8,8 +8,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
+from engine.json_value import JsonObject
+from engine.schemas import NoValidator, SchemaValidator
 
 
 class DefinitionSource(Protocol):
@@ -30,6 +32,27 @@ class DefinitionSource(Protocol):
     def task_at(self, definition_hash: DefinitionHash) -> TaskDef | None:
         """Return the task definition with this content."""
         ...
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a registered schema, the newest version if None is asked for."""
+        ...
+
+
+class OutputCache(Protocol):
+    """Outputs of tasks, kept for a while; see `engine.caching`."""
+
+    def find(self, task_name: str, key: str, now_ms: int) -> JsonObject | None:
+        """Return the output that is kept under this name and key at this instant, if there is one."""
+        ...
+
+
+class NoCache:
+    """A cache that keeps nothing."""
+
+    def find(self, task_name: str, key: str, now_ms: int) -> JsonObject | None:
+        """Find nothing."""
+        del task_name, key, now_ms
+        return None
 
 
 class EngineLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +84,10 @@ class Listeners(msgspec.Struct, frozen=True, kw_only=True):
 NO_LISTENERS: Final = Listeners()
 
 
+NO_VALIDATOR: Final = NoValidator()
+NO_CACHE: Final = NoCache()
+
+
 class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     """What is known besides the state and the command.
 
@@ -71,4 +98,6 @@ class DecideContext(msgspec.Struct, frozen=True, kw_only=True):
     definitions: DefinitionSource
     limits: EngineLimits = EngineLimits()
     noise: float = 0.0
+    schemas: SchemaValidator = NO_VALIDATOR
+    cache: OutputCache = NO_CACHE
     listeners: Listeners = NO_LISTENERS

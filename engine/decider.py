@@ -37,6 +37,7 @@ DECIDERS: Final[dict[type, Decider]] = cast(
         commands.RemoveWorkflow: changes.remove_workflow,
         commands.UpgradeWorkflow: upgrades.upgrade_workflow,
         commands.ReportChildEnd: children.report_child_end,
+        commands.ReportChildStart: children.report_child_start,
         commands.ReviveTask: children.revive_task,
         commands.ResumeChild: children.resume_child,
         commands.EvaluateWorkflow: timers.evaluate_workflow,

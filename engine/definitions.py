@@ -4,7 +4,7 @@ Holds the shapes and the content hash. Must not validate (see `engine.validation
 definitions. Keeps the invariant that a definition is immutable: its hash names it for ever, and a running workflow
 keeps the ones that it was started with.
 
-Source: conductor-common `WorkflowDef`, `WorkflowTask`, `SubWorkflowParams`, `TaskDef`.
+Source: conductor-common `WorkflowDef`, `WorkflowTask`, `SubWorkflowParams`, `TaskDef`, `SchemaDef`.
 """
 
 import hashlib
@@ -177,7 +177,30 @@ class WorkflowDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     updated_by: str | None = None
 
 
-def definition_hash(definition: WorkflowDef | TaskDef) -> DefinitionHash:
+class SchemaType(StrEnum):
+    """In what language a schema is written. Only JSON can be enforced; the others are kept for whoever asks."""
+
+    JSON = "JSON"
+    AVRO = "AVRO"
+    PROTOBUF = "PROTOBUF"
+
+
+class SchemaDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A registered schema, for definitions that name it. `data`: the schema itself."""
+
+    name: str
+    version: int = 1
+    type: SchemaType = SchemaType.JSON
+    data: JsonObject = {}
+    external_ref: str | None = None
+    owner_app: str | None = None
+    create_time: int = 0
+    update_time: int = 0
+    created_by: str | None = None
+    updated_by: str | None = None
+
+
+def definition_hash(definition: WorkflowDef | TaskDef | SchemaDef) -> DefinitionHash:
     """Return the name of a definition's content: 128 bits of BLAKE2b over its canonical JSON, in hexadecimal."""
     canonical = msgspec.json.encode(definition, order="deterministic")
     return DefinitionHash(hashlib.blake2b(canonical, digest_size=16).hexdigest())

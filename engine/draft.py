@@ -26,12 +26,17 @@ from engine.rejections import Accepted
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """Which attempt of a task is to be scheduled, and when. The first has number 0 and replaces nothing."""
+    """Which attempt of a task is to be scheduled, and when. The first has number 0 and replaces nothing.
+
+    Its output will be kept under `cache_key` for `cache_ms`, if that is not 0.
+    """
 
     number: int = 0
     retry_of: TaskSeq | None = None
     first_scheduled_at_ms: int = 0
     delay_ms: int = 0
+    cache_key: str = ""
+    cache_ms: int = 0
 
 
 FIRST_ATTEMPT: Final = Attempt()

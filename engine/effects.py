@@ -47,6 +47,15 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
     command: Command
 
 
+class KeepOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep the output of a task that succeeded for others of the same name and key, until `until_ms`."""
+
+    task_name: str
+    key: str
+    output: JsonObject
+    until_ms: int
+
+
 class AnnounceOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Publish how the workflow ended."""
 
@@ -60,4 +69,6 @@ class PublishMessage(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-Effect: TypeAlias = DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | AnnounceOutcome | PublishMessage
+Effect: TypeAlias = (
+    DispatchTask | RetractTask | ArmTimer | DisarmTimer | SendCommand | KeepOutput | AnnounceOutcome | PublishMessage
+)

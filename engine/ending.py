@@ -23,6 +23,7 @@ from engine.ids import RefName, TaskSeq, task_id
 from engine.json_value import JsonObject
 from engine.lookup import StateLookup
 from engine.model import EndedTask, OpenTask, Task, WorkflowState, open_tasks
+from engine.schemas import output_problem
 from engine.status import TASK_UNSUCCESSFUL, WORKFLOW_STATUS_OF_TASK, TaskStatus, WorkflowStatus
 
 UNREGISTERED_WORKER_RETRIES: Final = 3
@@ -40,14 +41,24 @@ def succeed(
     gather: bool = False,
     child_run: int | None = None,
 ) -> None:
-    """End an attempt for good and let the walk go on behind it.
+    """End an attempt for good and let the walk go on behind it; or fail it for good, if its output violates its schema.
+
+    What is skipped has put out nothing, or what somebody said in its place: that is not judged.
 
     `gather`: the output is what the refs of `join_on` have put out. `child_run`: its sub-workflow has ended before
     it, in this run.
     """
+    task = draft.task(seq)
+    definition = definition_of(draft, task, draft.node_of(task.spec))
+    if definition is not None and definition.enforce_schema and status is not TaskStatus.SKIPPED:
+        problem = output_problem(draft.context, definition.output_schema, output)
+        if problem:
+            terminal = TaskStatus.FAILED_WITH_TERMINAL_ERROR
+            fail(draft, seq, terminal, problem, output=output, worker_id=worker_id, child_run=child_run)
+            return
     held = draft.state.status is WorkflowStatus.PAUSED
     if child_run is None:
-        _leave_child(draft, draft.task(seq), reason)
+        _leave_child(draft, task, reason)
     draft.emit(
         TaskEnded(
             at_ms=draft.now_ms,
@@ -144,14 +155,24 @@ def time_out_workflow(draft: Draft, task: OpenTask, reason: str) -> None:
 
 
 def complete_workflow(draft: Draft) -> None:
-    """End a workflow in which nothing is open any more: COMPLETED, or FAILED if a permissive task had failed."""
+    """End a workflow in which nothing is open any more.
+
+    It is COMPLETED, or FAILED if a permissive task had failed or if its output violates its schema.
+    """
     if draft.graph.may_fail_late:
         failed = unsuccessful_tasks(draft.state)
         if failed:
             reason = "; ".join(f"{task.spec.ref}: {task.progress.reason or task.status}" for task in failed)
             end_workflow(draft, WorkflowStatus.FAILED, reason, failed_seq=failed[-1].spec.seq)
             return
-    end_workflow(draft, WorkflowStatus.COMPLETED, "")
+    definition = draft.graph.definition
+    if definition.output_schema is None or not definition.enforce_schema:
+        end_workflow(draft, WorkflowStatus.COMPLETED, "")
+        return
+    output = _workflow_output(draft)
+    problem = output_problem(draft.context, definition.output_schema, output)
+    status = WorkflowStatus.FAILED if problem else WorkflowStatus.COMPLETED
+    end_workflow(draft, status, problem, output=output)
 
 
 def end_workflow(
@@ -295,9 +316,15 @@ def _end_child(draft: Draft, task: Task, why: str) -> None:
     """Ask the sub-workflow that an attempt waits for to end: nobody will wait for it any more."""
     child_id = task.progress.child_id
     if child_id is not None:
-        told = task.progress.told + 1
         draft.emit(
-            ChildTerminationRequested(at_ms=draft.now_ms, seq=task.spec.seq, child_id=child_id, reason=why, told=told)
+            ChildTerminationRequested(
+                at_ms=draft.now_ms,
+                seq=task.spec.seq,
+                child_id=child_id,
+                reason=why,
+                told=task.progress.told + 1,
+                is_keyed="idempotencyKey" in task.spec.input,
+            )
         )
 
 

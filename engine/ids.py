@@ -19,6 +19,7 @@ WORKFLOW_ID_CHARS_MAX: Final = 200
 
 _SEQ_DIGITS_MAX: Final = 12
 """No workflow has that many tasks; a longer number is a mistake."""
+_UUID_CHARS: Final = 36
 _WORKFLOW_ID: Final = re.compile(r"[A-Za-z0-9\-_.:@+=]+")
 
 
@@ -47,6 +48,27 @@ def child_workflow_id(parent: WorkflowId, seq: TaskSeq) -> WorkflowId:
 def started_workflow_id(starter: WorkflowId, seq: TaskSeq) -> WorkflowId:
     """Return the id of the workflow that an attempt starts without waiting for it."""
     return derived_workflow_id(f"start\0{starter}\0{seq}")
+
+
+def keyed_workflow_id(name: str, key: str) -> WorkflowId:
+    """Return the id of the first workflow of a name that an idempotency key starts: equal keys meet in one place."""
+    return derived_workflow_id(f"key\0{name}\0{key}")
+
+
+def successor_workflow_id(root: WorkflowId, generation: int, salt: int) -> WorkflowId:
+    """Return the id of a later workflow of an idempotency key. `salt` is such that it lives where the first did."""
+    return WorkflowId(f"{root}.{generation}.{salt}")
+
+
+def generation_of(workflow: WorkflowId) -> tuple[WorkflowId, int] | None:
+    """Return the first id and the generation that the id of a successor names, None for any other id."""
+    if "." not in workflow:  # every workflow that enters memory comes here
+        return None
+    root, _, rest = workflow.partition(".")
+    generation, _, salt = rest.partition(".")
+    if len(root) != _UUID_CHARS or not (generation.isascii() and generation.isdigit() and salt.isdigit()):
+        return None
+    return WorkflowId(root), int(generation)
 
 
 def failure_workflow_id(failed: WorkflowId, run: int) -> WorkflowId:

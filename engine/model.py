@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 from immutables import Map
 
+from engine.commands import Parent, is_same_task
 from engine.events import GoingOn, TaskScheduled, WorkflowStarted
 from engine.ids import RefName, TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject
@@ -142,6 +143,13 @@ class Inbox(msgspec.Struct, frozen=True, kw_only=True):
 EMPTY_INBOX: Final = Inbox()
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that waits for a workflow which another has started, and how much the workflow has heard of it."""
+
+    parent: Parent
+    heard: int = 0
+
+
 class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow at one moment.
 
@@ -154,7 +162,8 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     per open attempt of a limited kind, what it has from its limiter, and under `OWN_SLOT` what the workflow has.
     `clock_from_ms` is where the workflow's own timeout starts. `held` names the attempts that ended during a pause,
     oldest first. `version` counts the events. `failed_seq` is the attempt that brought the workflow down.
-    `run` counts how often it has begun to run again, and `heard` what its parent has told it.
+    `run` counts how often it has begun to run again, and `heard` what its parent has told it. `attached` are the tasks
+    that wait for this workflow without having started it.
     """
 
     started: WorkflowStarted
@@ -184,6 +193,7 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
     last_retried_at_ms: int
     run: int = 0
     heard: int = 0
+    attached: tuple[Attached, ...] = ()
     inbox: Inbox = EMPTY_INBOX
 
     @property
@@ -204,6 +214,17 @@ class WorkflowState(msgspec.Struct, frozen=True, kw_only=True):
         """
         own = self.slots.get(OWN_SLOT)
         return own is not None and not own.obtained_at_ms
+
+    @property
+    def parents(self) -> tuple[Parent, ...]:
+        """The tasks that wait for the workflow: the one that started it, if one did, first."""
+        attached = tuple(one.parent for one in self.attached)
+        return attached if self.started.parent is None else (self.started.parent, *attached)
+
+    def heard_of(self, parent: Parent) -> int:
+        """Return what the workflow has heard of a task that waits for it."""
+        found = (one.heard for one in self.attached if is_same_task(one.parent, parent))
+        return self.heard if is_same_task(self.started.parent, parent) else next(found, 0)
 
     def task(self, ref: RefName) -> Task | None:
         """Return the newest attempt of a reference name, or None if it was never scheduled."""

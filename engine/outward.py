@@ -29,6 +29,7 @@ from engine.effects import (
     DisarmTimer,
     DispatchTask,
     Effect,
+    KeepOutput,
     PublishMessage,
     RetractTask,
     SendCommand,
@@ -40,6 +41,7 @@ from engine.events import (
     Event,
     LeaseExtended,
     MessagePosted,
+    ParentAttached,
     ParentHeeded,
     SlotAwaited,
     SlotObtained,
@@ -62,6 +64,7 @@ from engine.failure import failure_command
 from engine.ids import TaskSeq, WorkflowId, task_id
 from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
 from engine.model import OWN_SLOT, OpenTask, PendingTask, RunningTask, WorkflowState, open_tasks
+from engine.status import TaskStatus
 
 Effects: TypeAlias = tuple[Effect, ...]
 
@@ -136,7 +139,13 @@ def _task_ended(state: WorkflowState, event: TaskEnded) -> Effects:
     if task is None:  # the same decision has forgotten the pass that the task was in
         return (DisarmTimer(seq=event.seq), RetractTask(seq=event.seq))
     spec = task.spec
-    timer = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    timer: Effects = (DisarmTimer(seq=event.seq),) if _may_have_timer(spec) else ()
+    if spec.cache_ms and event.status is TaskStatus.COMPLETED:
+        until_ms = event.at_ms + spec.cache_ms
+        timer = (
+            *timer,
+            KeepOutput(task_name=spec.name, key=spec.cache_key, output=task.progress.output, until_ms=until_ms),
+        )
     return (*timer, RetractTask(seq=event.seq)) if spec.dispatch in _DISPATCHED else timer
 
 
@@ -165,13 +174,17 @@ def _workflow_ended(state: WorkflowState, event: WorkflowEnded) -> Effects:
     effects.append(AnnounceOutcome())
     if state.started.timeout_ms:
         effects.append(DisarmTimer(seq=WORKFLOW_TIMER))
-    if state.started.parent is not None:
-        effects.append(SendCommand(command=_child_end(state, state.started.parent)))
+    effects.extend(SendCommand(command=_child_end(state, parent)) for parent in state.parents)
     return tuple(effects)
 
 
+def _parent_attached(state: WorkflowState, event: ParentAttached) -> Effects:
+    return (SendCommand(command=_child_end(state, event.parent)),) if state.is_terminal else ()
+
+
 def _child_termination_requested(state: WorkflowState, event: ChildTerminationRequested) -> Effects:
-    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, told=event.told)
+    parent = Parent(workflow_id=state.workflow_id, task_seq=event.seq) if event.is_keyed else None
+    command = TerminateWorkflow(workflow_id=event.child_id, reason=event.reason, parent=parent, told=event.told)
     return (SendCommand(command=command),)
 
 
@@ -182,18 +195,20 @@ def _child_resume_requested(state: WorkflowState, event: ChildResumeRequested) -
 
 def _parent_heeded(state: WorkflowState, event: ParentHeeded) -> Effects:
     """Tell the parent once more how the workflow has ended: nothing will come of being asked to go on."""
-    parent = state.started.parent
+    parent = event.parent or state.started.parent
     return () if parent is None or not state.is_terminal else (SendCommand(command=_child_end(state, parent)),)
 
 
 def _running_again(state: WorkflowState, event: WorkflowReopened | WorkflowRestarted) -> Effects:
-    parent = state.started.parent
-    if parent is None:
+    if not state.parents:
         return _workflow_timer(state)
-    command = ReviveTask(
-        workflow_id=parent.workflow_id, task_seq=parent.task_seq, child_id=state.workflow_id, child_run=state.run
+    revivals = (
+        ReviveTask(
+            workflow_id=parent.workflow_id, task_seq=parent.task_seq, child_id=state.workflow_id, child_run=state.run
+        )
+        for parent in state.parents
     )
-    return (*_workflow_timer(state), SendCommand(command=command))
+    return (*_workflow_timer(state), *(SendCommand(command=command) for command in revivals))
 
 
 def _task_revived(state: WorkflowState, event: TaskRevived) -> Effects:
@@ -211,14 +226,16 @@ def _start_requested(state: WorkflowState, event: StartRequested) -> Effects:
         return ()
     started = state.started
     request = msgspec.convert(task.spec.input["startWorkflow"], StartWorkflow, strict=False)
+    is_keyed = bool(request.idempotency_key)
     command = replace(
         request,
-        workflow_id=event.workflow_id,
+        workflow_id=None if is_keyed else event.workflow_id,
         correlation_id=request.correlation_id or started.correlation_id or None,
         task_to_domain=request.task_to_domain or started.task_to_domain,
         parent=None,
+        starter=Parent(workflow_id=state.workflow_id, task_seq=event.seq) if is_keyed else None,
         request_id=None,
-        generated_id=True,
+        generated_id=not is_keyed,
     )
     return (SendCommand(command=command),)
 
@@ -271,8 +288,11 @@ def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> 
     request = task.spec.input
     started = state.started
     domains = request.get("subWorkflowTaskToDomain")
+    key = request.get("idempotencyKey")
     return StartWorkflow(
-        workflow_id=child_id,
+        workflow_id=child_id if key is None else None,
+        idempotency_key=key,
+        idempotency_strategy=request.get("idempotencyStrategy"),
         name=request.get("subWorkflowName") or "",
         version=request.get("subWorkflowVersion"),
         correlation_id=started.correlation_id or None,
@@ -280,7 +300,7 @@ def _child_start(state: WorkflowState, task: OpenTask, child_id: WorkflowId) -> 
         task_to_domain=started.task_to_domain if domains is None else domains,
         workflow_def=request.get("subWorkflowDefinition"),
         priority=request.get("priority", 0),
-        generated_id=True,
+        generated_id=key is None,
         parent=Parent(
             workflow_id=state.workflow_id,
             task_seq=task.spec.seq,
@@ -299,7 +319,7 @@ def _child_end(state: WorkflowState, parent: Parent) -> Command:
         output=state.output,
         reason=state.reason,
         child_run=state.run,
-        heard=state.heard,
+        heard=state.heard_of(parent),
     )
 
 
@@ -357,6 +377,7 @@ _EFFECTS: Final = cast(
         SlotAwaited: _slot_awaited,
         SlotObtained: _slot_obtained,
         SlotReturned: _slot_returned,
+        ParentAttached: _parent_attached,
         MessagePosted: _message_posted,
     },
 )

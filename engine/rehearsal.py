@@ -10,43 +10,43 @@ Nothing is stored: there is no log. Every sub-workflow and every started workflo
 import heapq
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
 
 from engine.commands import (
-    AnswerSlot,
     ClaimTask,
     Command,
     FireTimer,
     ReportChildEnd,
-    ReportTaskResult,
     StartWorkflow,
     workflow_of,
 )
-from engine.context import DecideContext, DefinitionSource
+from engine.context import NO_VALIDATOR, DecideContext, DefinitionSource
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.dispatch import TO_SCRIPT, TO_WORKER
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, SendCommand
-from engine.errors import InvariantViolated
 from engine.events import Event, TaskStarted
 from engine.graph import Graph, Graphs
-from engine.ids import TaskId, TaskSeq, WorkflowId, parse_task_id, task_id
+from engine.idempotency import notice_of_start
+from engine.ids import TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject, JsonValue
 from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
 from engine.mocks import NO_MOCKS, MockCounter, Mocks, TaskFunction, TaskMock, answer_of
 from engine.model import EndedTask, OpenTask, RunningTask, WorkflowState
 from engine.outward import effects_of
+from engine.rehearsed_commands import REHEARSAL_WORKER, granted, report, same
+from engine.rehearsed_keys import RehearsedKeys, notice_of_refusal
 from engine.rejections import Rejected
 from engine.scheduling import ENGINE_WORKER
+from engine.schemas import SchemaValidator
 from engine.scripts import ScriptRequest, script_of
 from engine.status import TaskStatus, WorkflowStatus
 from engine.tasks.registry import behaviour_of
 from engine.waiting import workflow_waits_for
 
-REHEARSAL_WORKER: Final = "rehearsal"
-"""The worker id of a mocked answer."""
 _SIGNALLED: Final = frozenset({"WAIT", "HUMAN", "YIELD"})
 _STATUS_OF_CHILD: Final = {
     TaskStatus.COMPLETED: WorkflowStatus.COMPLETED,
@@ -103,6 +103,7 @@ class Rehearsal:
         mocks: Mocks = NO_MOCKS,
         workers: Mapping[str, TaskFunction] = {},
         limits: RehearsalLimits = USUAL_LIMITS,
+        schemas: SchemaValidator = NO_VALIDATOR,
     ) -> None:
         """Begin with nothing. `workers` answer for whole task types, where `mocks` have no answer."""
         self.now_ms = now_ms
@@ -114,6 +115,8 @@ class Rehearsal:
         """Why the workflow could not be started."""
         self._definitions = definitions
         self._graphs = Graphs(definitions)
+        self._schemas = schemas
+        self._keys = RehearsedKeys()
         self._limits = limits
         self._until_ms = now_ms + limits.virtual_ms_max
         self._mocks: dict[WorkflowId, Mocks] = {}
@@ -163,8 +166,8 @@ class Rehearsal:
             output["result"] = value
         status = TaskStatus.FAILED if failure else TaskStatus.COMPLETED
         mock = TaskMock(status=status, output=output, reason=failure)
-        report = _report(asked.workflow_id, asked.attempt, mock, worker_id=ENGINE_WORKER)
-        self._happen(self.now_ms, lambda: report)
+        told = report(asked.workflow_id, asked.attempt, mock, worker_id=ENGINE_WORKER)
+        self._happen(self.now_ms, lambda: told)
 
     def end(self) -> RehearsalEnd:
         """Return why it goes no further."""
@@ -218,12 +221,21 @@ class Rehearsal:
             self._limit = RehearsalEnd.DECISIONS
             return
         self.decisions += 1
-        workflow_id = workflow_of(command) or WorkflowId("")
+        workflow_id = asked = workflow_of(command) or WorkflowId("")
+        if isinstance(command, StartWorkflow) and command.workflow_id is None:
+            settled = self._keys.settle(command, asked, self.states)
+            if isinstance(settled, Rejected):
+                self._take_refusal(command, settled)
+                return
+            workflow_id = settled
+            self._mocks.setdefault(workflow_id, self._mocks.get(asked, NO_MOCKS))
+            self._tell(*notice_of_start(command, asked, workflow_id))
+            command = msgspec.structs.replace(command, workflow_id=workflow_id)
         before = self.states.get(workflow_id)
         if before is None and len(self.states) >= self._limits.workflows_max:
             self._limit = RehearsalEnd.WORKFLOWS
             return
-        context = DecideContext(now_ms=self.now_ms, definitions=self._definitions)
+        context = DecideContext(now_ms=self.now_ms, definitions=self._definitions, schemas=self._schemas)
         decision = decide(before, command, context, self._graphs)
         if isinstance(decision, Rejected):
             self._take_refusal(command, decision)
@@ -239,17 +251,13 @@ class Rehearsal:
     def _take_refusal(self, command: Command, refusal: Rejected) -> None:
         if not isinstance(command, StartWorkflow):
             return  # as in a server: whoever sent it is told, and nothing changes
-        if command.parent is None:
-            self.refused = refusal if command.workflow_id == self._root else self.refused
-            return
-        child_end = ReportChildEnd(
-            workflow_id=command.parent.workflow_id,
-            task_seq=command.parent.task_seq,
-            child_id=command.workflow_id or WorkflowId(""),
-            status=WorkflowStatus.FAILED,
-            reason=refusal.reason,
-        )
-        self._happen(self.now_ms, lambda: child_end)
+        if command.workflow_id == self._root:
+            self.refused = refusal
+        self._tell(*notice_of_refusal(command, refusal))
+
+    def _tell(self, *commands: Command) -> None:
+        for command in commands:
+            self._happen(self.now_ms, partial(same, command))
 
     def _notice(self, state: WorkflowState, event: Event) -> None:
         """Answer what nobody is told of: a task that waits for people or events begins."""
@@ -311,7 +319,7 @@ class Rehearsal:
 
         def begin() -> Command:
             mock = answer if isinstance(answer, TaskMock) else answer_of(answer, given)
-            self._happen(self.now_ms + mock.execution_ms, lambda: _report(workflow_id, attempt, mock))
+            self._happen(self.now_ms + mock.execution_ms, lambda: report(workflow_id, attempt, mock))
             return ClaimTask(workflow_instance_id=workflow_id, task_id=attempt, worker_id=REHEARSAL_WORKER)
 
         wait_ms = answer.queue_wait_ms if isinstance(answer, TaskMock) else 0
@@ -332,15 +340,14 @@ class Rehearsal:
     # ---- other workflows
 
     def _send(self, state: WorkflowState, command: Command) -> None:
-        if isinstance(command, StartWorkflow) and command.workflow_id is not None:
+        if isinstance(command, StartWorkflow):
             if self._mock_child(state, command):
                 return
-            self._mocks.setdefault(command.workflow_id, self._mocks_of_child(state, command))
-        if isinstance(command, NoteSlotStart | ReleaseSlot):
-            return
+            self._mocks.setdefault(workflow_of(command) or WorkflowId(""), self._mocks_of_child(state, command))
         if isinstance(command, AcquireSlot):
-            command = _granted(command)  # nobody else is there to have it
-        self._happen(self.now_ms, lambda: command)
+            self._tell(granted(command))  # nobody else is there to have it
+        elif not isinstance(command, NoteSlotStart | ReleaseSlot):
+            self._tell(command)
 
     def _mocks_of_child(self, state: WorkflowState, command: StartWorkflow) -> Mocks:
         if command.parent is None:
@@ -363,30 +370,10 @@ class Rehearsal:
             child_end = ReportChildEnd(
                 workflow_id=state.workflow_id,
                 task_seq=task.spec.seq,
-                child_id=command.workflow_id or WorkflowId(""),
+                child_id=workflow_of(command) or WorkflowId(""),
                 status=status,
                 output=mock.output,
                 reason=mock.reason,
             )
             self._happen(self.now_ms + mock.queue_wait_ms + mock.execution_ms, lambda: child_end)
         return True
-
-
-def _granted(command: AcquireSlot) -> AnswerSlot:
-    holder = parse_task_id(command.holder)
-    if holder is None:
-        message = f"the holder of a slot should be the id of an attempt and is {command.holder!r}"
-        raise InvariantViolated(message)
-    workflow_id, seq = holder
-    return AnswerSlot(workflow_id=workflow_id, seq=seq, limiter_id=command.limiter_id)
-
-
-def _report(workflow_id: WorkflowId, attempt: TaskId, mock: TaskMock, *, worker_id: str = REHEARSAL_WORKER) -> Command:
-    return ReportTaskResult(
-        workflow_instance_id=workflow_id,
-        task_id=attempt,
-        status=mock.status,
-        output_data=mock.output,
-        reason_for_incompletion=mock.reason or None,
-        worker_id=worker_id,
-    )

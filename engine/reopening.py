@@ -7,6 +7,7 @@ wait for its own slot that is so once it has it: until then nothing here tries a
 
 from typing import Final
 
+from engine.commands import Parent
 from engine.draft import Attempt, Draft
 from engine.ending import unsuccessful_tasks
 from engine.events import ChildResumeRequested, GoingOn, TaskRevived, TaskScheduled, WorkflowReopened
@@ -37,9 +38,17 @@ def reopen(
     workflow_input: JsonObject | None = None,
     correlation_id: str | None = None,
     heard: int = 0,
+    parent: Parent | None = None,
 ) -> None:
-    """Let the workflow be RUNNING again; `going_on` as what the caller does next, should it have to wait for a slot."""
-    draft.emit(WorkflowReopened(at_ms=draft.now_ms, input=workflow_input, correlation_id=correlation_id, heard=heard))
+    """Let the workflow be RUNNING again; `heard` and `parent` as in the event.
+
+    `going_on` is what the caller does next, should the workflow have to wait for a slot.
+    """
+    draft.emit(
+        WorkflowReopened(
+            at_ms=draft.now_ms, input=workflow_input, correlation_id=correlation_id, heard=heard, parent=parent
+        )
+    )
     await_own_slot(draft, going_on)
 
 

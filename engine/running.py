@@ -13,13 +13,15 @@ from typing import Final, TypeAlias
 import msgspec
 
 from engine.commands import StartWorkflow
+from engine.context import NO_VALIDATOR
 from engine.definitions import TaskDef, WorkflowDef
 from engine.errors import EngineError
-from engine.ids import RefName, WorkflowId, child_workflow_id
+from engine.ids import RefName, WorkflowId
 from engine.json_value import JsonObject, JsonValue
 from engine.mocks import MockedAnswer, Mocks, TaskFunction
 from engine.model import Task, WorkflowState, status_of
 from engine.rehearsal import USUAL_LIMITS, AskedScript, Rehearsal, RehearsalEnd, RehearsalLimits
+from engine.schemas import SchemaValidator
 from engine.scripts import ScriptRequest
 from engine.shelf import Shelf
 from engine.validation import validate_task, validate_workflow
@@ -82,7 +84,8 @@ class WorkflowRun(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RunImpossible: it was not run: the task is mocked, or not a SUB_WORKFLOW.
         """
-        found = self.workflows.get(child_workflow_id(self.state.workflow_id, self.task(ref).spec.seq))
+        child_id = self.task(ref).progress.child_id
+        found = None if child_id is None else self.workflows.get(child_id)
         if found is None:
             raise RunImpossible(f"no sub-workflow of task {ref} was run: it is mocked, or not a SUB_WORKFLOW")
         return found
@@ -98,13 +101,14 @@ def run_workflow(
     sub_workflows: Mapping[str, Mocks] = {},
     evaluate: Evaluate | None = None,
     limits: RehearsalLimits = USUAL_LIMITS,
+    schemas: SchemaValidator = NO_VALIDATOR,
     now_ms: int = STARTED_AT_MS,
 ) -> WorkflowRun:
     """Run a workflow until it ends, or waits for what nobody has prepared, or is stopped by the limits.
 
     Definitions may be JSON objects. `others` are task definitions and the definitions of sub-workflows. `workers`
     answer by task type, `mocks` by reference name, and come first. `evaluate` computes JavaScript that is not simple,
-    and jq.
+    and jq; `schemas` judges where a definition enforces a JSON Schema.
 
     Raises:
         RunImpossible: a definition is not valid, the start was refused, or a script is to be computed and there is no
@@ -117,7 +121,7 @@ def run_workflow(
         raise RunImpossible(f"{read.name} is the definition of a task; a workflow is run")
     shelf.add(read)
     own = Mocks(tasks=mocks, sub_workflows=sub_workflows)
-    rehearsal = Rehearsal(shelf, now_ms=now_ms, mocks=own, workers=workers, limits=limits)
+    rehearsal = Rehearsal(shelf, now_ms=now_ms, mocks=own, workers=workers, limits=limits, schemas=schemas)
     rehearsal.start(StartWorkflow(name=read.name, version=read.version, input=workflow_input))
     if rehearsal.refused is not None:
         raise RunImpossible(f"the start was refused: {rehearsal.refused.reason}")

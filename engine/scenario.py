@@ -12,6 +12,8 @@ of all events, and that every change of a status is one that `engine.status` all
 
 from collections.abc import Sequence
 
+import msgspec
+
 from engine.applier import fold
 from engine.commands import (
     ClaimTask,
@@ -33,10 +35,10 @@ from engine.commands import (
     TerminateWorkflow,
     UpdateTaskByRef,
 )
-from engine.context import NO_LISTENERS, DecideContext, EngineLimits, Listeners
+from engine.context import NO_CACHE, NO_LISTENERS, NO_VALIDATOR, DecideContext, EngineLimits, Listeners, OutputCache
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, PublishMessage, RetractTask, SendCommand
 from engine.errors import EngineError
 from engine.events import Event
@@ -46,6 +48,7 @@ from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, open_tasks, status_of
 from engine.outward import effects_of
 from engine.rejections import Accepted, Decision, Rejected
+from engine.schemas import SchemaValidator
 from engine.shelf import Shelf
 from engine.status import TaskStatus, WorkflowStatus
 from engine.transitions import first_illegal_change
@@ -66,11 +69,13 @@ class Scenario:
     def __init__(
         self,
         definition: WorkflowDef,
-        *others: WorkflowDef | TaskDef,
+        *others: WorkflowDef | TaskDef | SchemaDef,
         workflow_id: str = "wf",
         now_ms: int = 1_000_000,
         noise: float = 0.0,
         limits: EngineLimits = EngineLimits(),
+        schemas: SchemaValidator = NO_VALIDATOR,
+        cache: OutputCache = NO_CACHE,
         listeners: Listeners = NO_LISTENERS,
     ) -> None:
         """Register the definitions; the first is the one that `start` runs."""
@@ -88,8 +93,9 @@ class Scenario:
         self.timers: dict[TaskSeq, int] = {}
         self._state: WorkflowState | None = None
         self._graphs = Graphs(self.shelf)
-        self._limits = limits
-        self._listeners = listeners
+        self._fixed = DecideContext(
+            now_ms=now_ms, definitions=self.shelf, limits=limits, schemas=schemas, cache=cache, listeners=listeners
+        )
 
     # ---- what is there
 
@@ -97,8 +103,7 @@ class Scenario:
     def state(self) -> WorkflowState:
         """The workflow as it is now."""
         if self._state is None:
-            message = f"workflow {self.workflow_id} has not been started: call start() first"
-            raise ScenarioBroken(message)
+            raise ScenarioBroken(f"workflow {self.workflow_id} has not been started: call start() first")
         return self._state
 
     @property
@@ -129,8 +134,7 @@ class Scenario:
         """Return the newest attempt of a ref."""
         found = self.state.task(RefName(ref))
         if found is None:
-            message = f"task {ref} was never scheduled; there are: {sorted(self.state.latest)}"
-            raise ScenarioBroken(message)
+            raise ScenarioBroken(f"task {ref} was never scheduled; there are: {sorted(self.state.latest)}")
         return found
 
     def statuses(self) -> dict[str, str]:
@@ -140,17 +144,14 @@ class Scenario:
 
     # ---- what happens
 
+    def context(self) -> DecideContext:
+        """Return what a decision gets to know now."""
+        return msgspec.structs.replace(self._fixed, now_ms=self.now_ms, noise=self.noise)
+
     def when(self, command: Command) -> Decision:
         """Decide about a command and take its events."""
-        context = DecideContext(
-            now_ms=self.now_ms,
-            definitions=self.shelf,
-            limits=self._limits,
-            noise=self.noise,
-            listeners=self._listeners,
-        )
         before = self._state
-        decision = decide(before, command, context, self._graphs)
+        decision = decide(before, command, self.context(), self._graphs)
         self.effects = []
         if isinstance(decision, Accepted):
             self.events.extend(decision.events)
@@ -236,8 +237,7 @@ class Scenario:
         """Say that the sub-workflow of the newest attempt of a ref has ended."""
         task = self.task(ref)
         if task.progress.child_id is None:
-            message = f"task {ref} has no sub-workflow: it is {status_of(task)}"
-            raise ScenarioBroken(message)
+            raise ScenarioBroken(f"task {ref} has no sub-workflow: it is {status_of(task)}")
         return self.when(
             ReportChildEnd(
                 workflow_id=self.workflow_id,
@@ -255,8 +255,7 @@ class Scenario:
         """Say that the sub-workflow of the newest attempt of a ref, which had ended, runs again."""
         task = self.task(ref)
         if task.progress.child_id is None:
-            message = f"task {ref} has no sub-workflow: it is {status_of(task)}"
-            raise ScenarioBroken(message)
+            raise ScenarioBroken(f"task {ref} has no sub-workflow: it is {status_of(task)}")
         return self.when(
             ReviveTask(
                 workflow_id=self.workflow_id,
@@ -370,8 +369,7 @@ class Scenario:
         if not events:
             return
         if fold(self.events) != self._state:
-            message = f"the fold of {len(self.events)} events differs from the live state after {events[-1]!r}"
-            raise ScenarioBroken(message)
+            raise ScenarioBroken(f"the fold of {len(self.events)} events differs from the state after {events[-1]!r}")
         illegal = first_illegal_change(before, events)
         if illegal:
             raise ScenarioBroken(illegal)
@@ -381,5 +379,4 @@ def refusal(decision: Decision) -> Rejected:
     """Return a decision as the refusal that it must be."""
     if isinstance(decision, Rejected):
         return decision
-    message = f"a refusal was expected, but these events were accepted: {decision.events}"
-    raise ScenarioBroken(message)
+    raise ScenarioBroken(f"a refusal was expected, but these events were accepted: {decision.events}")

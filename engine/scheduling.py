@@ -12,14 +12,18 @@ from typing import Final, TypedDict, Unpack
 from engine.definitions import TaskDef
 from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
+from engine.ending import fail
 from engine.events import TaskScheduled, TaskStarted, TaskTimeouts
 from engine.expressions.documents import Missing
 from engine.expressions.references import resolve
 from engine.graph import Node
-from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id
+from engine.ids import DefinitionHash, RefName, TaskSeq, child_workflow_id, keyed_workflow_id
+from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
 from engine.place import OUTSIDE
+from engine.schemas import input_problem
+from engine.status import TaskStatus
 
 ENGINE_WORKER: Final = "podium"
 """The worker id of what Podium itself does."""
@@ -42,6 +46,8 @@ class Particulars(TypedDict, total=False):
     iteration: int
     forked_by: TaskSeq
     branch: int
+    cache_key: str
+    cache_ms: int
 
 
 def schedule_task(
@@ -58,6 +64,8 @@ def schedule_task(
     """Schedule an attempt and return its number. With a delay it begins only when that is over."""
     seq = draft.next_seq()
     place = node.place
+    if attempt.cache_ms:
+        particulars["cache_key"], particulars["cache_ms"] = attempt.cache_key, attempt.cache_ms
     if place is not OUTSIDE:
         particulars["iteration"] = place.iteration
         particulars["forked_by"] = place.forked_by
@@ -87,6 +95,22 @@ def schedule_task(
     return seq
 
 
+def refuse_input(draft: Draft, node: Node, attempt: Attempt, definition: TaskDef) -> bool:
+    """Fail an attempt for good, before anybody sees it, if its input violates the schema that its definition enforces.
+
+    Tell whether that was so.
+    """
+    if definition.input_schema is None:
+        return False
+    given = task_input(draft, node.task, definition)
+    problem = input_problem(draft.context, definition.input_schema, given)
+    if problem:
+        seq = schedule_task(draft, node, attempt, task_input=given)
+        fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
+    draft.deferred = ()  # whoever schedules the task makes its input again
+    return bool(problem)
+
+
 def delay_of(node: Node, attempt: Attempt) -> int:
     """Return how long an attempt has to wait, in milliseconds: the first its `startDelay`, others their retry delay."""
     return attempt.delay_ms if attempt.number else node.task.start_delay * 1000
@@ -95,7 +119,14 @@ def delay_of(node: Node, attempt: Attempt) -> int:
 def start_task(draft: Draft, seq: TaskSeq) -> None:
     """Let the engine itself begin an attempt. A sub-workflow gets its id here."""
     spec = draft.state.tasks[seq].spec
-    child_id = child_workflow_id(draft.state.workflow_id, seq) if spec.dispatch == TO_CHILD else None
+    child_id = None
+    if spec.dispatch == TO_CHILD:
+        key = spec.input.get("idempotencyKey")
+        child_id = (
+            child_workflow_id(draft.state.workflow_id, seq)
+            if key is None
+            else keyed_workflow_id(spec.input.get("subWorkflowName") or "", key)
+        )
     draft.emit(TaskStarted(at_ms=draft.now_ms, seq=seq, worker_id=ENGINE_WORKER, child_id=child_id))
 
 

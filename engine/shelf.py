@@ -4,7 +4,7 @@ Holds what it is given; it must not validate, nor forget: a definition that was 
 Keeps the invariant of every `DefinitionSource` that a hash leads to the same definition for ever.
 """
 
-from engine.definitions import TaskDef, WorkflowDef, definition_hash
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef, definition_hash
 from engine.ids import DefinitionHash
 
 
@@ -17,10 +17,14 @@ class Shelf:
         self._tasks: dict[str, DefinitionHash] = {}
         self._workflow_at: dict[DefinitionHash, WorkflowDef] = {}
         self._task_at: dict[DefinitionHash, TaskDef] = {}
+        self._schemas: dict[str, dict[int, SchemaDef]] = {}
 
-    def add(self, *definitions: WorkflowDef | TaskDef) -> None:
+    def add(self, *definitions: WorkflowDef | TaskDef | SchemaDef) -> None:
         """Register definitions; the same name and version again replaces."""
         for definition in definitions:
+            if isinstance(definition, SchemaDef):
+                self._schemas.setdefault(definition.name, {})[definition.version] = definition
+                continue
             content = definition_hash(definition)
             if isinstance(definition, WorkflowDef):
                 self._workflow_at[content] = definition
@@ -49,3 +53,8 @@ class Shelf:
     def task_at(self, definition_hash: DefinitionHash) -> TaskDef | None:
         """Return the task definition with this content."""
         return self._task_at.get(definition_hash)
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a registered schema, the newest version if None is asked for."""
+        versions = self._schemas.get(name)
+        return None if not versions else versions.get(max(versions) if version is None else version)

@@ -99,6 +99,8 @@ class SignalAwaited(_Reason, frozen=True, kw_only=True, tag="SIGNAL"):
         del now_ms
         if self.answered:
             return "its request is answered, and somebody outside has to complete it (asyncComplete)"
+        if self.task_type == "START_WORKFLOW":
+            return "the owner of its idempotency key has to say which workflow that stands for"
         who = "a person" if self.task_type == "HUMAN" else "somebody outside (an event, a signal, an update)"
         return f"{who} has to complete it"
 

@@ -12,11 +12,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from engine.draft import FIRST_ATTEMPT, Draft, Visit
-from engine.ending import complete_workflow, end_workflow
+from engine.caching import find_output
+from engine.draft import FIRST_ATTEMPT, Attempt, Draft, Visit
+from engine.ending import complete_workflow, end_workflow, succeed
 from engine.expressions.budget import ResolutionExceeded
+from engine.graph import Node
 from engine.ids import RefName, TaskSeq
 from engine.model import EndedTask, Task, WorkflowState
+from engine.scheduling import refuse_input, schedule_task
 from engine.status import TASK_SUCCESSFUL, TaskStatus, WorkflowStatus
 from engine.tasks import do_while, join
 from engine.tasks.registry import behaviour_of
@@ -125,10 +128,24 @@ def enter(draft: Draft, visit: Visit) -> None:
         given = draft.state.tasks[retried].spec.given
     draft.given = given
     try:
-        behaviour_of(node.task.type).schedule(draft, node, visit.attempt)
+        _schedule(draft, node, visit.attempt)
     except ResolutionExceeded as error:
         end_workflow(draft, WorkflowStatus.FAILED, f"task {node.at} cannot be scheduled: {error}")
     draft.given = None
+
+
+def _schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
+    """Schedule a task as its type does, unless its input is refused, or its output is kept from another time."""
+    definition = node.task_definition
+    if definition is not None and definition.enforce_schema and refuse_input(draft, node, attempt, definition):
+        return
+    if node.task.cache_config is not None:
+        attempt, given, found = find_output(draft, node, attempt)
+        if found is not None:
+            succeed(draft, schedule_task(draft, node, attempt, task_input=given), found)
+            return
+        draft.deferred = ()
+    behaviour_of(node.task.type).schedule(draft, node, attempt)
 
 
 def _leave(draft: Draft, seq: TaskSeq) -> None:

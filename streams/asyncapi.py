@@ -22,7 +22,7 @@ from streams.publishing.messages import InternalEvent
 from streams.records import EventRecord
 from streams.topics import COMMANDS, DEAD_LETTER, EVENTS, INTERNAL_EVENTS, OUTCOMES, TASKS_PREFIX
 
-INTERNAL_COMMANDS: Final = frozenset({"child_ended", "fire_timer", "resume_child", "revive_task"})
+INTERNAL_COMMANDS: Final = frozenset({"child_ended", "child_started", "fire_timer", "resume_child", "revive_task"})
 """Commands that Podium sends to itself. They are in the topic, but nobody else has a reason to send them."""
 
 _SCHEMAS: Final = "#/components/schemas/"

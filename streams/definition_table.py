@@ -3,8 +3,8 @@
 Holds the record formats and the tables. Must not read a log. Keeps two invariants: the newest version of a workflow is
 found without searching, and a content hash always gives the very same object, whoever asks.
 
-Keys: `blob/<hash>` holds a definition's canonical JSON for ever; `workflow/<name>/<version>` and `task/<name>` hold
-`{"hash": …}` and point to one of them, or are deleted.
+Keys: `blob/<hash>` holds a definition's canonical JSON for ever; `workflow/<name>/<version>`, `task/<name>` and
+`schema/<name>/<version>` hold `{"hash": …}` and point to one of them, or are deleted.
 """
 
 import hashlib
@@ -13,15 +13,16 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
 from streams.ports import NewRecord
 
 _BLOB: Final = "blob/"
 _WORKFLOW: Final = "workflow/"
 _TASK: Final = "task/"
+_SCHEMA: Final = "schema/"
 
-Definition = TypeVar("Definition", WorkflowDef, TaskDef)
+Definition = TypeVar("Definition", WorkflowDef, TaskDef, SchemaDef)
 
 
 class RecordUnreadable(ValueError):
@@ -45,6 +46,8 @@ class DefinitionTable:
         self._versions: dict[str, dict[int, DefinitionHash]] = {}
         self._newest: dict[str, int] = {}
         self._tasks: dict[str, DefinitionHash] = {}
+        self._schema_contents = _Contents(SchemaDef)
+        self._schemas: dict[str, dict[int, DefinitionHash]] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record into account. Applying one twice changes nothing.
@@ -59,8 +62,10 @@ class DefinitionTable:
             self._apply_workflow(*_versioned(name.removeprefix(_WORKFLOW)), value)
         elif name.startswith(_TASK):
             self._apply_task(name.removeprefix(_TASK), value)
+        elif name.startswith(_SCHEMA):
+            self._apply_schema(*_versioned(name.removeprefix(_SCHEMA)), value)
         else:
-            raise RecordUnreadable(f"expected a key blob/…, workflow/… or task/…, found {name!r}")
+            raise RecordUnreadable(f"expected a key blob/…, workflow/…, task/… or schema/…, found {name!r}")
 
     def find_workflow(self, name: str, version: int | None) -> tuple[DefinitionHash, WorkflowDef] | None:
         """Return a version of a workflow definition; None means the newest."""
@@ -74,6 +79,22 @@ class DefinitionTable:
         """Return a task definition."""
         content = self._tasks.get(name)
         return None if content is None else (content, self._task_contents.decoded(content, self._blobs))
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a version of a schema; None means the newest."""
+        versions = self._schemas.get(name)
+        if not versions:
+            return None
+        content = versions.get(max(versions) if version is None else version)
+        return None if content is None else self._schema_contents.decoded(content, self._blobs)
+
+    def schemas(self) -> Sequence[SchemaDef]:
+        """Return every version of every schema, by name and version."""
+        return [
+            self._schema_contents.decoded(versions[version], self._blobs)
+            for _, versions in sorted(self._schemas.items())
+            for version in sorted(versions)
+        ]
 
     def workflow_at(self, content: DefinitionHash) -> WorkflowDef | None:
         """Return the workflow definition of this content, registered now or once."""
@@ -117,6 +138,15 @@ class DefinitionTable:
         else:
             self._versions.pop(name, None)
             self._newest.pop(name, None)
+
+    def _apply_schema(self, name: str, version: int, value: bytes | None) -> None:
+        versions = self._schemas.setdefault(name, {})
+        if value is None:
+            versions.pop(version, None)
+            return
+        content = self._pointed(value)
+        self._schema_contents.decoded(content, self._blobs)
+        versions[version] = content
 
     def _apply_task(self, name: str, value: bytes | None) -> None:
         if value is None:
@@ -164,7 +194,12 @@ def task_key(name: str) -> bytes:
     return f"{_TASK}{name}".encode()
 
 
-def records_of(key: bytes, definition: WorkflowDef | TaskDef) -> tuple[NewRecord, NewRecord]:
+def schema_key(name: str, version: int) -> bytes:
+    """Return the key of a schema's pointer."""
+    return f"{_SCHEMA}{name}/{version}".encode()
+
+
+def records_of(key: bytes, definition: WorkflowDef | TaskDef | SchemaDef) -> tuple[NewRecord, NewRecord]:
     """Return the records that register a definition, to be appended in this order: content, pointer."""
     value = msgspec.json.encode(definition, order="deterministic")
     content = content_hash(value)
@@ -189,5 +224,5 @@ def _key_of(key: bytes | None) -> str:
 def _versioned(text: str) -> tuple[str, int]:
     name, mark, version = text.rpartition("/")
     if not mark or not name or not (version.isascii() and version.isdigit()) or len(version) > 10:  # noqa: PLR2004
-        raise RecordUnreadable(f"expected workflow/<name>/<version>, found workflow/{text}")
+        raise RecordUnreadable(f"expected <name>/<version> behind workflow/ or schema/, found {text}")
     return name, int(version)

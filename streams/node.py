@@ -30,6 +30,7 @@ from streams.dispatch.queues import PollQueues
 from streams.errors import LogUnavailable, StreamsError
 from streams.eviction import Evictions
 from streams.instants import epoch_ms
+from streams.kept_outputs import KeptOutputs
 from streams.node_history import NodeHistory, open_history
 from streams.outward import NodeOutward
 from streams.ownership import OwnedPartitions
@@ -43,6 +44,7 @@ from streams.registry import Registry
 from streams.rehearsals import NodeRehearsals
 from streams.replies import Replies
 from streams.requests import BuiltInRequests
+from streams.schemas import JsonSchemas
 from streams.script_tasks import BuiltInScripts
 from streams.scripts.pool import ScriptPool
 from streams.service import Definitions, History, Rehearsals, TaskPolls, Workflows
@@ -85,6 +87,8 @@ class RunningNode:
         self._history = history
         self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self._noise = random.random
+        self._schemas = JsonSchemas()
+        self._outputs = KeptOutputs()
         self._listeners = _listeners(settings)
         self._not_up = "the node is starting"
         self._up = asyncio.Event()
@@ -117,7 +121,7 @@ class RunningNode:
         )
         self._publications = BuiltInPublications(self._sinks, self._commands)
         self._relays = Relays(backend.log, self._sinks, patience_s=settings.publish_patience_seconds)
-        self._rehearsals = NodeRehearsals(self._registry, self._scripts)
+        self._rehearsals = NodeRehearsals(self._registry, self._scripts, self._schemas)
         self._outward = NodeOutward(
             log=backend.log,
             commands=self._commands,
@@ -274,6 +278,8 @@ class RunningNode:
             noise=self._noise,
             durable_queues=self._backend.durable_queues,
             listeners=self._listeners,
+            schemas=self._schemas,
+            outputs=self._outputs,
         )
         return PartitionProcessor(
             log=self._backend.log,

@@ -14,9 +14,9 @@ from typing import Final, Self
 
 import structlog
 
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
-from streams.definition_table import DefinitionTable, RecordUnreadable, records_of, task_key, workflow_key
+from streams.definition_table import DefinitionTable, RecordUnreadable, records_of, schema_key, task_key, workflow_key
 from streams.errors import LogUnavailable
 from streams.ports import Log, LogReader, LogRecord, NewRecord
 from streams.topics import DEFINITIONS
@@ -121,6 +121,25 @@ class Registry:
         await self._delete(task_key(name))
         return True
 
+    async def put_schema(self, definition: SchemaDef) -> None:
+        """Register a version of a schema, replacing the same version.
+
+        Raises:
+            LogUnavailable, StoreFull, RecordTooLarge: see `put_workflow`.
+        """
+        await self._put(schema_key(definition.name, definition.version), definition)
+
+    async def delete_schema(self, name: str, version: int) -> bool:
+        """Forget a version of a schema; tell whether there was one.
+
+        Raises:
+            LogUnavailable, StoreFull: it may or may not be forgotten.
+        """
+        if self._table.find_schema(name, version) is None:
+            return False
+        await self._delete(schema_key(name, version))
+        return True
+
     async def refresh(self) -> None:
         """Read everything that is in the topic now, so that what another node has written is found.
 
@@ -148,6 +167,14 @@ class Registry:
         """Return all task definitions, by name."""
         return self._table.tasks()
 
+    def schemas(self) -> Sequence[SchemaDef]:
+        """Return all versions of all schemas, by name and version."""
+        return self._table.schemas()
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a version of a schema, the newest if None."""
+        return self._table.find_schema(name, version)
+
     def find_workflow(self, name: str, version: int | None) -> tuple[DefinitionHash, WorkflowDef] | None:
         """See `DefinitionSource`."""
         return self._table.find_workflow(name, version)
@@ -164,7 +191,7 @@ class Registry:
         """See `DefinitionSource`."""
         return self._table.task_at(definition_hash)
 
-    async def _put(self, key: bytes, definition: WorkflowDef | TaskDef) -> None:
+    async def _put(self, key: bytes, definition: WorkflowDef | TaskDef | SchemaDef) -> None:
         records = records_of(key, definition)
         first_offset = await self._log.append(DEFINITIONS, _PARTITION, records)
         await self._wait_read(first_offset + len(records))

@@ -12,10 +12,11 @@ import structlog
 
 from engine.commands import StartWorkflow
 from engine.context import DefinitionSource
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.ids import DefinitionHash
 from engine.mocks import Mocks
 from engine.rehearsal import AskedScript, Rehearsal
+from engine.schemas import SchemaValidator
 from engine.shelf import Shelf
 from streams.errors import StreamsError
 from streams.instants import epoch_ms
@@ -42,10 +43,11 @@ class TooManyRehearsals(StreamsError):
 class NodeRehearsals:
     """The `Rehearsals` of this process."""
 
-    def __init__(self, definitions: DefinitionSource, scripts: BuiltInScripts) -> None:
+    def __init__(self, definitions: DefinitionSource, scripts: BuiltInScripts, schemas: SchemaValidator) -> None:
         """Rehearse what is registered in `definitions`."""
         self._definitions = definitions
         self._scripts = scripts
+        self._schemas = schemas
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._present = 0
 
@@ -61,7 +63,8 @@ class NodeRehearsals:
             self._present -= 1
 
     async def _run(self, command: StartWorkflow, mocks: Mocks, definitions: Sequence[WorkflowDef]) -> Rehearsal:
-        rehearsal = Rehearsal(_Overlaid(self._definitions, definitions), now_ms=epoch_ms(), mocks=mocks)
+        overlaid = _Overlaid(self._definitions, definitions)
+        rehearsal = Rehearsal(overlaid, now_ms=epoch_ms(), mocks=mocks, schemas=self._schemas)
         rehearsal.start(command, workflow_id=new_workflow_id())
         while True:
             if rehearsal.advance(SLICE_DECISIONS):
@@ -103,3 +106,6 @@ class _Overlaid:
 
     def task_at(self, definition_hash: DefinitionHash) -> TaskDef | None:
         return self._registered.task_at(definition_hash)
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        return self._registered.find_schema(name, version)

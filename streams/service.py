@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from engine.commands import Command, StartWorkflow
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import SchemaDef, TaskDef, WorkflowDef
 from engine.graph import Graphs
 from engine.ids import WorkflowId
 from engine.json_value import JsonObject
@@ -134,6 +134,22 @@ class Definitions(Protocol):
 
     async def delete_task(self, name: str) -> bool:
         """Forget a task definition, and tell whether there was one. Running workflows keep theirs."""
+        ...
+
+    async def put_schema(self, definition: SchemaDef) -> None:
+        """Register a version of a schema, or replace it."""
+        ...
+
+    async def delete_schema(self, name: str, version: int) -> bool:
+        """Forget one version of a schema, and tell whether there was one."""
+        ...
+
+    def find_schema(self, name: str, version: int | None) -> SchemaDef | None:
+        """Return a schema, the newest version if None is asked for."""
+        ...
+
+    def schemas(self) -> Sequence[SchemaDef]:
+        """Return every version of every schema."""
         ...
 
     def workflow(self, name: str, version: int | None = None) -> WorkflowDef | None:

@@ -9,7 +9,15 @@ from typing import Final
 
 import msgspec
 
-from engine.commands import Command, ReportChildEnd, ReportTaskResult, StartWorkflow, TerminateWorkflow
+from engine.commands import (
+    Command,
+    ReportChildEnd,
+    ReportChildStart,
+    ReportTaskResult,
+    StartWorkflow,
+    TerminateWorkflow,
+    workflow_of,
+)
 from engine.ids import TaskId, WorkflowId
 from engine.json_value import JsonObject
 from engine.scheduling import ENGINE_WORKER
@@ -29,11 +37,18 @@ _decoder: Final[msgspec.json.Decoder[JsonObject]] = msgspec.json.Decoder(dict[st
 def instead_of(command: Command, error: RecordTooLarge) -> Command | None:
     """Return what tells the receiver of a command all the same, None where there is nothing to tell."""
     match command:
+        case StartWorkflow(starter=starter) if starter is not None:
+            return ReportChildStart(
+                workflow_id=starter.workflow_id,
+                task_seq=starter.task_seq,
+                child_id=workflow_of(command) or WorkflowId(""),
+                refusal=f"the workflow could not be started: {error}"[:REASON_CHARS_MAX],
+            )
         case StartWorkflow(parent=parent) if parent is not None:
             return ReportChildEnd(
                 workflow_id=parent.workflow_id,
                 task_seq=parent.task_seq,
-                child_id=command.workflow_id or WorkflowId(""),
+                child_id=workflow_of(command) or WorkflowId(""),
                 status=WorkflowStatus.FAILED,
                 reason=f"the sub-workflow could not be started: {error}"[:REASON_CHARS_MAX],
             )

@@ -78,7 +78,8 @@ class NodeWorkflows:
 
     async def submit(self, command: Command, *, wait_ms: int = 10_000) -> Answer:
         """Append a command, wait for its decision and return it. See `streams.service.Workflows`."""
-        if isinstance(command, StartWorkflow) and command.workflow_id is None:
+        is_keyed = isinstance(command, StartWorkflow) and command.workflow_id is None and command.idempotency_key
+        if isinstance(command, StartWorkflow) and command.workflow_id is None and not is_keyed:
             command = msgspec.structs.replace(command, workflow_id=self._fresh_id(), generated_id=True)
         workflow_id = workflow_of(command) or WorkflowId("")
         processor = await self._processor_of(workflow_id)
@@ -87,6 +88,9 @@ class NodeWorkflows:
             if not _is_forgotten(answer) or isinstance(command, StartWorkflow) or not await self._return(workflow_id):
                 break
             answer = await self._ask(command, processor.partition, wait_ms)
+        if is_keyed and answer.rejected is None and answer.state is None:
+            # Its key stands for a workflow that has left memory.
+            return msgspec.structs.replace(answer, state=await self._history.state(answer.workflow_id))
         return answer
 
     async def append(self, command: Command) -> None:

@@ -20,6 +20,7 @@ from engine.ids import WorkflowId
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, id_of, status_of
 from streams.errors import LogUnavailable, StreamsError
+from streams.masking import masked
 from streams.partition.chain import Chain
 from streams.records import DecisionRecord
 from streams.settings import NodeSettings
@@ -30,6 +31,8 @@ READ_WAIT_MS: Final = 5_000
 """For the next records of a log that is known to have some."""
 VALUE_CHARS_MAX: Final = 160
 """Of one field in a line."""
+_PAYLOADS: Final = ("given", "input", "output", "payload", "variables")
+"""The fields of events that hold what a definition may mask."""
 
 
 def replay(settings: NodeSettings, workflow_id: str) -> None:
@@ -61,7 +64,9 @@ def lines_of(decisions: list[DecisionRecord]) -> list[str]:
             lines.append(f"{'':>6}  {when}  {decision.cause}: refused, {decision.rejection.reason}")
         for event in decision.events:
             state = apply(state, event)
-            lines.append(f"{state.version:>6}  {when}  {decision.cause} → {_event_line(event)}")
+            lines.append(
+                f"{state.version:>6}  {when}  {decision.cause} → {_event_line(event, state.started.masked_fields)}"
+            )
     return lines if state is None else [*lines, "", *_state_lines(state)]
 
 
@@ -90,8 +95,9 @@ async def _decisions(settings: NodeSettings, workflow_id: WorkflowId) -> list[De
         return found
 
 
-def _event_line(event: Event) -> str:
+def _event_line(event: Event, masked_fields: tuple[str, ...]) -> str:
     wire: JsonObject = msgspec.to_builtins(event)
+    wire.update({field: masked(wire[field], masked_fields) for field in _PAYLOADS if field in wire})
     name = wire.pop("event")
     wire.pop("atMs", None)
     return " ".join([name, *(f"{field}={_short(value)}" for field, value in wire.items())])
@@ -99,11 +105,12 @@ def _event_line(event: Event) -> str:
 
 def _state_lines(state: WorkflowState) -> list[str]:
     title = f"{state.started.name} v{state.started.version} {state.workflow_id}"
+    fields = state.started.masked_fields
     lines = [
         f"{title}: {state.status} after {state.version} events",
-        f"input     {_short(state.started.input)}",
-        f"variables {_short(state.variables)}",
-        f"output    {_short(state.output)}",
+        f"input     {_short(masked(state.started.input, fields))}",
+        f"variables {_short(masked(state.variables, fields))}",
+        f"output    {_short(masked(state.output, fields))}",
     ]
     if state.reason:
         lines.append(f"reason    {state.reason}")

@@ -9,12 +9,14 @@ Source: conductor-common `WorkflowDef`, `WorkflowTask`, `SubWorkflowParams`, `Ta
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from api.errors import RequestInvalid
+from api.wire.integers import Int, Long
+from api.wire.schemas import enforced_violations
 from api.wire.violations import Wire, validated
 from engine import definitions
 from engine.definitions import RetryLogic, TaskTimeoutPolicy, WorkflowTimeoutPolicy
@@ -22,9 +24,6 @@ from engine.json_value import JsonObject, JsonValue
 from engine.validation import Violation, validate_task, validate_workflow
 
 Definition = TypeVar("Definition", definitions.WorkflowDef, definitions.TaskDef)
-
-_LONG_MAX: Final = 2**63 - 1
-_INT_MAX: Final = 2**31 - 1
 
 
 def _without_nulls(value: Any) -> Any:  # noqa: ANN401 (whatever the client sent)
@@ -41,8 +40,6 @@ def _definition_or_expression(value: Any) -> str:  # noqa: ANN401 (whatever the 
     return "expression" if isinstance(value, str) else "definition"
 
 
-Int = Annotated[int, Field(ge=-_INT_MAX - 1, le=_INT_MAX)]
-Long = Annotated[int, Field(ge=-_LONG_MAX - 1, le=_LONG_MAX)]
 Texts = Annotated[list[str], BeforeValidator(_without_nulls)]
 Domains = Annotated[dict[str, str], BeforeValidator(_without_nulls)]
 
@@ -190,7 +187,7 @@ def workflow_def_from(value: JsonValue, *, at: str = "") -> definitions.Workflow
         RequestInvalid: with every broken rule; `at` is the value's own place in the body.
     """
     definition = _converted(validated(WorkflowDef, value, at=at), definitions.WorkflowDef)
-    _refuse_broken(validate_workflow(definition), at=at)
+    _refuse_broken([*validate_workflow(definition), *enforced_violations(definition)], at=at)
     return definition
 
 
@@ -201,7 +198,7 @@ def task_def_from(value: JsonValue, *, at: str = "") -> definitions.TaskDef:
         RequestInvalid: with every broken rule; `at` is the value's own place in the body.
     """
     definition = _converted(validated(TaskDef, value, at=at), definitions.TaskDef)
-    _refuse_broken(validate_task(definition), at=at)
+    _refuse_broken([*validate_task(definition), *enforced_violations(definition)], at=at)
     return definition
 
 

@@ -16,11 +16,13 @@ import orjson
 from pydantic import Field
 
 from api.errors import RequestInvalid
-from api.wire.definitions import Domains, Int, workflow_def_from
+from api.wire.definitions import Domains, workflow_def_from
+from api.wire.integers import Int
 from api.wire.strict_json import JsonInvalid, parse
 from api.wire.task_results import TaskResult
 from api.wire.violations import Wire, validated
 from engine.commands import RerunWorkflow, SkipTask, StartWorkflow, UpdateState, UpgradeWorkflow
+from engine.idempotency import KEY_CHARS_MAX, Strategy
 from engine.ids import RefName, TaskId, WorkflowId
 from engine.json_value import JsonObject, JsonValue
 from engine.status import TaskStatus
@@ -46,8 +48,8 @@ class StartWorkflowRequest(Wire):
     external_input_payload_storage_path: str | None = None
     priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] | None = None
     created_by: str | None = None
-    idempotency_key: str | None = None
-    idempotency_strategy: str | None = None
+    idempotency_key: Annotated[str, Field(max_length=KEY_CHARS_MAX)] | None = None
+    idempotency_strategy: Strategy | None = None
 
 
 class RerunWorkflowRequest(Wire):

@@ -1,8 +1,9 @@
 """Workflows as clients expect them: Workflow, its status, its tasks, SignalResponse, BulkResponse.
 
 Holds the rendering. Must not look anything up: the caller brings the state and the graph that it runs by.
-Keeps the invariants that maps and lists are never null, that absent values are left out, and that a rendered
-workflow shows the definition it was started with, whatever was registered since.
+Keeps the invariants that what the definition masks is never shown, that maps and lists are never null, that
+absent values are left out, and that a rendered workflow shows the definition it was started with, whatever
+was registered since.
 
 Source: conductor-common `Workflow`, `WorkflowStatus`, `SignalResponse`, `BulkResponse`.
 """
@@ -18,6 +19,7 @@ from engine.ids import RefName, WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import OWN_SLOT, EndedTask, RunningTask, Task, WorkflowState, open_tasks
 from engine.nodes import node_of
+from streams.masking import masked
 from streams.task_wire import definition_json, render_task
 
 
@@ -58,9 +60,9 @@ def workflow_json(state: WorkflowState, graph: Graph, *, include_tasks: bool = T
         "endTime": state.ended_at_ms,
         "lastRetriedTime": state.last_retried_at_ms,
         "priority": started.priority,
-        "input": started.input,
-        "output": state.output,
-        "variables": state.variables,
+        "input": masked(started.input, started.masked_fields),
+        "output": masked(state.output, started.masked_fields),
+        "variables": masked(state.variables, started.masked_fields),
         "taskToDomain": started.task_to_domain,
         "failedReferenceTaskNames": state.failed_refs,
         "failedTaskNames": state.failed_names,
@@ -94,6 +96,14 @@ def tasks_json(state: WorkflowState, graph: Graph) -> list[JsonObject]:
 
 def task_json(state: WorkflowState, graph: Graph, task: Task) -> JsonObject:
     """Return one attempt as Conductor's Task."""
+    fields = state.started.masked_fields
+    wire = _whole_task_json(state, graph, task)
+    if fields:
+        wire.update(inputData=masked(wire["inputData"], fields), outputData=masked(wire["outputData"], fields))
+    return wire
+
+
+def _whole_task_json(state: WorkflowState, graph: Graph, task: Task) -> JsonObject:
     if not task.spec.forked_by and task.spec.node not in graph.nodes:
         return render_task(state, task, None, None)
     node = node_of(graph, state, task.spec)
@@ -108,9 +118,9 @@ def status_json(state: WorkflowState, *, include_output: bool, include_variables
     if state.started.correlation_id:
         wire["correlationId"] = state.started.correlation_id
     if include_output:
-        wire["output"] = state.output
+        wire["output"] = masked(state.output, state.started.masked_fields)
     if include_variables:
-        wire["variables"] = state.variables
+        wire["variables"] = masked(state.variables, state.started.masked_fields)
     return wire
 
 
@@ -143,13 +153,14 @@ def signal_json(
         task = blocking_task(blocking)
         if task is not None:
             rendered = task_json(blocking, blocking_graph, task)
-            return {**rendered, **wire, "input": task.spec.input, "output": task.progress.output}
+            return {**rendered, **wire, "input": rendered["inputData"], "output": rendered["outputData"]}
+    fields = shown.started.masked_fields
     wire.update(
-        input=shown.started.input,
-        output=shown.output,
+        input=masked(shown.started.input, fields),
+        output=masked(shown.output, fields),
         status=shown.status.value,
         priority=shown.started.priority,
-        variables=shown.variables,
+        variables=masked(shown.variables, fields),
         tasks=tasks_json(shown, graph),
         createTime=shown.created_at_ms,
         updateTime=shown.updated_at_ms,

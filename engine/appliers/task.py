@@ -10,6 +10,7 @@ from engine.appliers.counting import counted, counted_joins, has_ended_for_good
 from engine.appliers.loop import pass_outputs
 from engine.errors import InvariantViolated
 from engine.events import (
+    ChildNamed,
     ChildResumeRequested,
     ChildTerminationRequested,
     LeaseExtended,
@@ -187,6 +188,13 @@ def start_requested(state: WorkflowState, event: StartRequested) -> WorkflowStat
 
 def _awaits_slot(task: OpenTask) -> bool:
     return isinstance(task, PendingTask) and task.awaits_slot
+
+
+def child_named(state: WorkflowState, event: ChildNamed) -> WorkflowState:
+    """The attempt waits for this sub-workflow, or did, and always has."""
+    task = state.tasks[event.seq]
+    progress = replace(task.progress, child_id=event.child_id, updated_at_ms=event.at_ms)
+    return _with(state, event.at_ms, replace(task, progress=progress))
 
 
 def _open(state: WorkflowState, seq: TaskSeq) -> OpenTask:

@@ -6,9 +6,11 @@ Must not decide. Keeps the invariant that the numbers of attempts never start ag
 from immutables import Map
 from msgspec.structs import replace
 
+from engine.commands import is_same_task
 from engine.errors import InvariantViolated
 from engine.events import (
     Event,
+    ParentAttached,
     ParentHeeded,
     VariablesSet,
     WorkflowEnded,
@@ -22,7 +24,7 @@ from engine.events import (
 )
 from engine.ids import TaskSeq
 from engine.json_value import JsonObject
-from engine.model import OWN_SLOT, Inbox, WorkflowState
+from engine.model import OWN_SLOT, Attached, Inbox, WorkflowState
 from engine.status import WorkflowStatus
 
 
@@ -114,7 +116,8 @@ def reopened(state: WorkflowState, event: WorkflowReopened) -> WorkflowState:
         state,
         started=begun,
         run=state.run + 1,
-        heard=max(state.heard, event.heard),
+        heard=state.heard if event.parent else max(state.heard, event.heard),
+        attached=_having_heard(state.attached, event),
         status=WorkflowStatus.RUNNING,
         output={},
         reason="",
@@ -141,16 +144,28 @@ def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
         sub_workflow_versions=event.sub_workflow_versions,
         definition=event.definition,
         timeout_ms=event.timeout_ms,
+        masked_fields=event.masked_fields,
     )
     return replace(
         started(_with_input(begun, event.input, event.correlation_id)),
         run=state.run + 1,
         heard=state.heard,
+        attached=state.attached,
         variables=event.variables,
         last_seq=state.last_seq,
         version=state.version + 1,
         last_retried_at_ms=state.last_retried_at_ms,
         inbox=Inbox(seen=state.inbox.seen),
+    )
+
+
+def parent_attached(state: WorkflowState, event: ParentAttached) -> WorkflowState:
+    """One more task is told of the end."""
+    return replace(
+        state,
+        attached=(*state.attached, Attached(parent=event.parent)),
+        updated_at_ms=event.at_ms,
+        version=state.version + 1,
     )
 
 
@@ -175,6 +190,7 @@ def upgraded(state: WorkflowState, event: WorkflowUpgraded) -> WorkflowState:
         sub_workflow_versions=event.sub_workflow_versions,
         definition=None,
         timeout_ms=event.timeout_ms,
+        masked_fields=event.masked_fields,
     )
     return replace(
         state,
@@ -192,7 +208,18 @@ def removed(state: WorkflowState, event: WorkflowRemoved) -> WorkflowState:
 
 def parent_heeded(state: WorkflowState, event: ParentHeeded) -> WorkflowState:
     """The workflow has heard its parent, and does not change."""
-    return replace(state, heard=max(state.heard, event.heard), version=state.version + 1)
+    heard = state.heard if event.parent else max(state.heard, event.heard)
+    return replace(state, heard=heard, attached=_having_heard(state.attached, event), version=state.version + 1)
+
+
+def _having_heard(attached: tuple[Attached, ...], event: WorkflowReopened | ParentHeeded) -> tuple[Attached, ...]:
+    """Return the attached tasks after one of them was heard, if it was one of them."""
+    if event.parent is None:
+        return attached
+    return tuple(
+        replace(one, heard=max(one.heard, event.heard)) if is_same_task(one.parent, event.parent) else one
+        for one in attached
+    )
 
 
 def _with_input(begun: WorkflowStarted, given: JsonObject | None, correlation_id: str | None) -> WorkflowStarted:

@@ -1,20 +1,30 @@
-"""Deciding about what parents and their sub-workflows tell each other.
+"""Deciding about what tasks and the workflows that they start tell each other.
 
-Keeps the invariants that a SUB_WORKFLOW task ends by the word of the one child that it started, once in each of the
+Keeps the invariants that a SUB_WORKFLOW task ends by the word of the one child that it waits for, once in each of the
 child's runs; and that nothing of what is told twice, or late, is heard: a child numbers its runs, a task numbers what
-it tells its child, and each answer says what had been heard when it was given.
+it tells its child, and each answer says what had been heard of that task when it was given.
 
 Source: Conductor's `SubWorkflow.execute`, `WorkflowExecutorOps.updateParentWorkflowTask`, `updateAndPushParents`.
 """
 
 from engine import reopening
-from engine.commands import ReportChildEnd, ResumeChild, ReviveTask
+from engine.commands import ReportChildEnd, ReportChildStart, ResumeChild, ReviveTask, is_same_task
 from engine.context import DecideContext
+from engine.dispatch import TO_CHILD
 from engine.draft import Draft
 from engine.ending import fail, succeed
-from engine.events import GoingOn, ParentHeeded, ResultIgnored, TaskRevived
+from engine.events import (
+    ChildNamed,
+    ChildResumeRequested,
+    ChildTerminationRequested,
+    GoingOn,
+    ParentHeeded,
+    ResultIgnored,
+    TaskRevived,
+)
 from engine.graph import Graphs
-from engine.model import EndedTask, WorkflowState
+from engine.ids import WorkflowId
+from engine.model import EndedTask, Task, WorkflowState
 from engine.rejections import Accepted, Decision, Rejected, RejectionCode
 from engine.status import TASK_STATUS_OF_CHILD, TASK_UNSUCCESSFUL, TaskStatus, WorkflowStatus
 from engine.walk import settle
@@ -86,14 +96,70 @@ def resume_child(state: WorkflowState, command: ResumeChild, context: DecideCont
     """Retry what failed, also in sub-workflows, because the parent waits for this workflow again.
 
     One that runs, or that has nothing to retry, stays as it is; its parent is told again how it has ended.
+
+    Rejects:
+        ARGUMENT_INVALID: that task does not wait for this workflow: an idempotency key was refused to it.
     """
-    if command.told <= state.heard:
+    known = next((parent for parent in state.parents if is_same_task(parent, command.parent)), None)
+    if known is None:
+        asker = f"task {command.parent.task_seq} of {command.parent.workflow_id}"
+        reason = f"workflow {state.workflow_id} is not the sub-workflow of {asker}: retry without it"
+        return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
+    if command.told <= state.heard_of(known):
         return Accepted(events=(), state=state)
+    attached = None if is_same_task(known, state.started.parent) else known
     draft = Draft(state, context, graphs.of(state.started))
     if reopening.nothing_to_retry(draft):
-        draft.emit(ParentHeeded(at_ms=context.now_ms, heard=command.told))
+        draft.emit(ParentHeeded(at_ms=context.now_ms, heard=command.told, parent=attached))
         return draft.accept()
-    reopening.reopen(draft, GoingOn(with_children=True), heard=command.told)
+    reopening.reopen(draft, GoingOn(with_children=True), heard=command.told, parent=attached)
     reopening.try_again(draft, with_children=True)
     settle(draft)
     return draft.accept()
+
+
+def report_child_start(
+    state: WorkflowState, command: ReportChildStart, context: DecideContext, graphs: Graphs
+) -> Decision:
+    """Take note of the workflow that a task's idempotency key stands for. A START_WORKFLOW task ends with it.
+
+    If the task has ended meanwhile, the sub-workflow that it began ends too. What has been told before changes nothing.
+
+    Rejects:
+        TASK_NOT_FOUND: the workflow has no such attempt, nor had one that a restart has since removed.
+    """
+    seq = command.task_seq
+    if not 0 < seq <= state.last_seq:
+        reason = f"workflow {state.workflow_id} has tasks 1 to {state.last_seq}; {command.child_id} names {seq}"
+        return Rejected(code=RejectionCode.TASK_NOT_FOUND, reason=reason)
+    draft = Draft(state, context, graphs.of(state.started))
+    task = state.tasks.get(seq)
+    if task is None:
+        return Accepted(events=(), state=state)
+    if task.spec.dispatch == TO_CHILD:
+        if task.progress.child_id != command.child_id:
+            _name_child(draft, task, command.child_id)
+        return draft.accept()
+    if isinstance(task, EndedTask):
+        return draft.accept()
+    if command.refusal:
+        fail(draft, seq, TaskStatus.FAILED, command.refusal)
+    else:
+        succeed(draft, seq, {"workflowId": command.child_id})
+    settle(draft)
+    return draft.accept()
+
+
+def _name_child(draft: Draft, task: Task, child_id: WorkflowId) -> None:
+    """Let a task wait for this workflow, and tell that what another workflow was told in its place."""
+    seq, told = task.spec.seq, task.progress.told
+    draft.emit(ChildNamed(at_ms=draft.now_ms, seq=seq, child_id=child_id))
+    if isinstance(task, EndedTask):
+        reason = f"Task {task.spec.ref} of the parent workflow has ended."
+        draft.emit(
+            ChildTerminationRequested(
+                at_ms=draft.now_ms, seq=seq, child_id=child_id, reason=reason, told=told + 1, is_keyed=True
+            )
+        )
+    elif task.progress.asked:
+        draft.emit(ChildResumeRequested(at_ms=draft.now_ms, seq=seq, child_id=child_id, told=told))

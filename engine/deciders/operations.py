@@ -4,7 +4,7 @@ An operation that is not possible now is refused with the status that was found.
 Source: Conductor's `WorkflowExecutorOps`.
 """
 
-from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow
+from engine.commands import PauseWorkflow, ResumeWorkflow, SkipTask, TerminateWorkflow, is_same_task
 from engine.context import DecideContext
 from engine.deciders.slots import run_from_here
 from engine.draft import Draft
@@ -70,6 +70,8 @@ def terminate_workflow(
     Rejects:
         WORKFLOW_ENDED: it is COMPLETED.
     """
+    if command.parent is not None and not is_same_task(command.parent, state.started.parent):
+        return Accepted(events=(), state=state)  # that task has only met it: it goes on for the one that started it
     if command.told and command.told <= state.heard:
         return Accepted(events=(), state=state)
     if state.status is WorkflowStatus.COMPLETED:

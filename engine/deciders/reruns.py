@@ -6,7 +6,7 @@ Source: Conductor's `WorkflowExecutorOps.retry`, `restart`, `rerun`.
 from engine import reopening, rewinding
 from engine.commands import RerunWorkflow, RestartWorkflow, RetryWorkflow
 from engine.context import DecideContext
-from engine.deciders.start import workflow_timeout_ms
+from engine.deciders.start import refused_input, workflow_timeout_ms
 from engine.definitions import WorkflowDef
 from engine.draft import Draft
 from engine.events import GoingOn, WorkflowRestarted
@@ -87,6 +87,7 @@ def restart_workflow(
         definition=embedded,
         variables=state.variables,
         timeout_ms=workflow_timeout_ms(definition),
+        masked_fields=definition.masked_fields,
     )
     return _begin_again(state, again, context, graphs)
 
@@ -100,6 +101,7 @@ def rerun_workflow(state: WorkflowState, command: RerunWorkflow, context: Decide
         WORKFLOW_NOT_ENDED: it has not ended.
         ARGUMENT_INVALID: there is no such task in the present run, or it was skipped before its place was reached; or
             an input is given for a task, and no task.
+        INPUT_INVALID: the workflow's new input violates the schema that the definition enforces.
     """
     if not state.is_terminal:
         reason = f"cannot rerun workflow {state.workflow_id}: it should have ended and is {state.status}"
@@ -119,6 +121,10 @@ def rerun_workflow(state: WorkflowState, command: RerunWorkflow, context: Decide
     if not has_been_reached(state, levels(draft.graph, node)):
         reason = f"task {command.re_run_from_task_id} was skipped, and what is around it has not run: rerun that"
         return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
+    workflow_input = _with_defaults(command.workflow_input, draft.graph.definition)
+    refused = refused_input(draft.graph.definition, workflow_input, context)
+    if refused is not None:
+        return refused
     place = node.place
     from_there = GoingOn(
         node=node.ref,
@@ -130,7 +136,7 @@ def rerun_workflow(state: WorkflowState, command: RerunWorkflow, context: Decide
     reopening.reopen(
         draft,
         from_there,
-        workflow_input=_with_defaults(command.workflow_input, draft.graph.definition),
+        workflow_input=workflow_input,
         correlation_id=command.correlation_id,
     )
     rewinding.go_back_to(draft, node, command.task_input)
@@ -144,6 +150,11 @@ def _rerun_all(state: WorkflowState, command: RerunWorkflow, context: DecideCont
         reason = f"taskInput for workflow {state.workflow_id} needs a reRunFromTaskId: which task is it for?"
         return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
     started = state.started
+    definition = graphs.of(started).definition
+    workflow_input = _with_defaults(command.workflow_input, definition)
+    refused = refused_input(definition, workflow_input, context)
+    if refused is not None:
+        return refused
     again = WorkflowRestarted(
         at_ms=context.now_ms,
         version=started.version,
@@ -154,8 +165,9 @@ def _rerun_all(state: WorkflowState, command: RerunWorkflow, context: DecideCont
         definition=started.definition,
         variables=state.variables,
         timeout_ms=started.timeout_ms,
-        input=_with_defaults(command.workflow_input, graphs.of(started).definition),
+        input=workflow_input,
         correlation_id=command.correlation_id,
+        masked_fields=started.masked_fields,
     )
     return _begin_again(state, again, context, graphs)
 

@@ -6,7 +6,7 @@ it is, and the refusal says what does not fit.
 
 from engine.commands import UpgradeWorkflow
 from engine.context import DecideContext
-from engine.deciders.start import workflow_timeout_ms
+from engine.deciders.start import refused_input, workflow_timeout_ms
 from engine.draft import Draft, Visit
 from engine.ending import cancel
 from engine.events import PassEntered, TasksDropped, WorkflowUpgraded
@@ -33,6 +33,7 @@ def upgrade_workflow(
         WORKFLOW_NOT_RUNNING: nothing goes on.
         DEFINITION_NOT_FOUND: that version is not registered.
         ARGUMENT_INVALID: the name is another workflow's; or open tasks do not fit: each is named with the reason.
+        INPUT_INVALID: the new input violates the schema that the new version enforces.
     """
     if state.status is not WorkflowStatus.RUNNING:
         reason = f"cannot upgrade workflow {state.workflow_id}: it should be RUNNING and is {state.status}"
@@ -50,6 +51,10 @@ def upgrade_workflow(
     content, definition = found
     pins = pins_of(definition, content, context.definitions)
     given = command.workflow_input
+    given = None if given is None else with_template(given, definition.input_template)
+    refused = refused_input(definition, given, context)
+    if refused is not None:
+        return refused
     upgraded = WorkflowUpgraded(
         at_ms=context.now_ms,
         version=definition.version,
@@ -57,8 +62,9 @@ def upgrade_workflow(
         task_definition_hashes=pins.task_definition_hashes,
         graph_key=pins.graph_key,
         sub_workflow_versions=pins.sub_workflow_versions,
-        input=None if given is None else with_template(given, definition.input_template),
+        input=given,
         timeout_ms=workflow_timeout_ms(definition),
+        masked_fields=definition.masked_fields,
     )
     return _upgrade(Draft(state, context, graphs.of(state.started)), command, upgraded, graphs)
 

@@ -10,8 +10,10 @@ Instants are `at_ms`, epoch milliseconds of the decision. `seq` names an attempt
 from typing import TypeAlias
 
 from engine.events.child import (
+    ChildNamed,
     ChildResumeRequested,
     ChildTerminationRequested,
+    ParentAttached,
     StartRequested,
 )
 from engine.events.loop import (
@@ -59,6 +61,7 @@ from engine.events.workflow import (
 )
 
 __all__ = [
+    "ChildNamed",
     "ChildResumeRequested",
     "ChildTerminationRequested",
     "ConditionAsked",
@@ -70,6 +73,7 @@ __all__ = [
     "MessageReceived",
     "MessagesAwaited",
     "MessagesDelivered",
+    "ParentAttached",
     "ParentHeeded",
     "PassDropped",
     "PassEntered",
@@ -125,6 +129,8 @@ Event: TypeAlias = (
     | ChildTerminationRequested
     | ChildResumeRequested
     | StartRequested
+    | ParentAttached
+    | ChildNamed
     | MessageReceived
     | MessagesAwaited
     | MessagesDelivered

@@ -30,6 +30,7 @@ class TaskScheduled(EventShape, frozen=True, kw_only=True, tag="task_scheduled")
     of `engine.dispatch`. A task that stands in no definition is branch number `branch` of the dynamic fork `forked_by`.
     `deferred` says where in the input the references to secrets and to the environment stand.
     `given` is an input that somebody gave it in place of what its definition says; further attempts have it too.
+    The output is kept for `cache_ms`, unless that is 0, for other tasks of the same name whose key is `cache_key`.
     """
 
     at_ms: int
@@ -59,6 +60,8 @@ class TaskScheduled(EventShape, frozen=True, kw_only=True, tag="task_scheduled")
     branch: int = 0
     deferred: tuple[Deferral, ...] = ()
     given: JsonObject | None = None
+    cache_key: str = ""
+    cache_ms: int = 0
 
 
 class TaskReleased(EventShape, frozen=True, kw_only=True, tag="task_released"):

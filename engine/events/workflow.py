@@ -17,7 +17,7 @@ class WorkflowStarted(EventShape, frozen=True, kw_only=True, tag="workflow_start
 
     `graph_key` names all of them together. `definition` stands here only when it came with the start request and was
     never registered. `sub_workflow_versions` holds, for sub-workflows named without a version, the one that was the
-    newest.
+    newest. `masked_fields`: whoever shows the workflow to people hides the values of these.
     """
 
     at_ms: int
@@ -40,6 +40,7 @@ class WorkflowStarted(EventShape, frozen=True, kw_only=True, tag="workflow_start
     parent: Parent | None = None
     timeout_ms: int = 0
     generated_id: bool = False
+    masked_fields: tuple[str, ...] = ()
 
 
 class WorkflowPaused(EventShape, frozen=True, kw_only=True, tag="workflow_paused"):
@@ -83,13 +84,15 @@ class WorkflowEnded(EventShape, frozen=True, kw_only=True, tag="workflow_ended")
 class WorkflowReopened(EventShape, frozen=True, kw_only=True, tag="workflow_reopened"):
     """A terminal workflow runs again, keeping its tasks: it is retried or rerun. Its timeout started anew.
 
-    `input` and `correlation_id` replace those that it had. `heard`: its parent has told it to.
+    `input` and `correlation_id` replace those that it had. `heard`: its parent has told it to,
+    and `parent` is which one, if it is not the one that started it.
     """
 
     at_ms: int
     input: JsonObject | None = None
     correlation_id: str | None = None
     heard: int = 0
+    parent: Parent | None = None
 
 
 class WorkflowRestarted(EventShape, frozen=True, kw_only=True, tag="workflow_restarted"):
@@ -106,6 +109,7 @@ class WorkflowRestarted(EventShape, frozen=True, kw_only=True, tag="workflow_res
     timeout_ms: int = 0
     input: JsonObject | None = None
     correlation_id: str | None = None
+    masked_fields: tuple[str, ...] = ()
 
 
 class WorkflowUpgraded(EventShape, frozen=True, kw_only=True, tag="workflow_upgraded"):
@@ -119,6 +123,7 @@ class WorkflowUpgraded(EventShape, frozen=True, kw_only=True, tag="workflow_upgr
     sub_workflow_versions: dict[str, int] = {}
     input: JsonObject | None = None
     timeout_ms: int = 0
+    masked_fields: tuple[str, ...] = ()
 
 
 class WorkflowRemoved(EventShape, frozen=True, kw_only=True, tag="workflow_removed"):
@@ -128,10 +133,14 @@ class WorkflowRemoved(EventShape, frozen=True, kw_only=True, tag="workflow_remov
 
 
 class ParentHeeded(EventShape, frozen=True, kw_only=True, tag="parent_heeded"):
-    """The workflow's parent has told it to go on, and there is nothing to do: it runs, or cannot be retried."""
+    """The workflow's parent has told it to go on, and there is nothing to do: it runs, or cannot be retried.
+
+    `parent` is which one, if it is not the one that started it.
+    """
 
     at_ms: int
     heard: int
+    parent: Parent | None = None
 
 
 class VariablesSet(EventShape, frozen=True, kw_only=True, tag="variables_set"):

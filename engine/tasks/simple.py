@@ -16,7 +16,7 @@ from engine.inputs import task_input
 from engine.limiter.limits import is_limited
 from engine.model import OpenTask
 from engine.retry import DELAY_SECONDS_MAX
-from engine.scheduling import delay_of, domain_of, queue_key_of, schedule_task
+from engine.scheduling import delay_of, domain_of, queue_key_of, refuse_input, schedule_task
 from engine.slots import await_slot
 from engine.status import TaskStatus
 
@@ -37,6 +37,10 @@ def schedule_worker_task(
     dynamic_definition_hash: DefinitionHash | None = None,
 ) -> None:
     """Put an attempt into the queue of `name`."""
+    # What a DYNAMIC task turns out to be is known only here.
+    is_late = dynamic_definition_hash is not None and definition is not None and definition.enforce_schema
+    if is_late and definition is not None and refuse_input(draft, node, attempt, definition):
+        return
     given = task_input(draft, node.task, definition)
     delay_ms = delay_of(node, attempt)
     seq = schedule_task(

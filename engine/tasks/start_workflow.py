@@ -1,7 +1,8 @@
 """START_WORKFLOW: starts another workflow and does not wait for it.
 
 The input's `startWorkflow` is a start request. The id of what it starts is derived from the attempt, so that a repeated
-start meets the first. Correlation id and domains are inherited where the request has none.
+start meets the first; with an `idempotencyKey` the task waits for the word of whoever owns the key. Correlation id and
+domains are inherited where the request has none.
 
 Source: Conductor's `StartWorkflow`.
 """
@@ -15,10 +16,11 @@ from engine.draft import Attempt, Draft
 from engine.ending import fail, succeed
 from engine.events import StartRequested
 from engine.graph import Node, inline_definition
-from engine.ids import started_workflow_id
+from engine.idempotency import problem_of
+from engine.ids import keyed_workflow_id, started_workflow_id
 from engine.inputs import task_input
 from engine.json_value import JsonObject
-from engine.scheduling import schedule_task
+from engine.scheduling import schedule_task, start_task
 from engine.status import TaskStatus
 from engine.validation import validate_workflow
 
@@ -34,6 +36,11 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
     if problem:
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, problem)
         return
+    name, key = given[REQUEST].get("name"), given[REQUEST].get("idempotencyKey")
+    if key:  # which workflow that comes to, only the owner of the key can say: a command will
+        start_task(draft, seq)
+        draft.emit(StartRequested(at_ms=draft.now_ms, seq=seq, workflow_id=keyed_workflow_id(name, str(key))))
+        return
     workflow_id = started_workflow_id(draft.state.workflow_id, seq)
     draft.emit(StartRequested(at_ms=draft.now_ms, seq=seq, workflow_id=workflow_id))
     succeed(draft, seq, {"workflowId": workflow_id})
@@ -47,6 +54,10 @@ def _problem(draft: Draft, given: JsonObject) -> str:
         return f"{REQUEST} should be a start request with the name of a workflow: {error}"
     if not 0 <= (request.priority or 0) <= _PRIORITY_MAX:
         return f"priority of {REQUEST} should be 0 to {_PRIORITY_MAX} and is {request.priority}"
+    if request.idempotency_key:
+        problem = problem_of(request.idempotency_key, request.idempotency_strategy)
+        if problem:
+            return f"{REQUEST}: {problem}"
     if request.workflow_def is not None:
         try:
             violations = validate_workflow(inline_definition(request.workflow_def))

@@ -1,6 +1,7 @@
 """SUB_WORKFLOW: starts another workflow and ends as that one ends.
 
-The child's id is derived from the attempt, so that a repeated start meets the same child. What the start command will
+The child's id is derived from the attempt, so that a repeated start meets the same child; with an `idempotencyKey` from
+that, so that other tasks with the same key meet it too. What the start command will
 say is recorded in the task's input. A name without a version means the version that was the newest when the parent
 started.
 
@@ -15,6 +16,7 @@ from engine.draft import Attempt, Draft
 from engine.ending import fail
 from engine.expressions.references import resolve
 from engine.graph import Node
+from engine.idempotency import problem_of
 from engine.inputs import task_input
 from engine.json_value import JsonObject, JsonValue
 from engine.lookup import StateLookup
@@ -60,6 +62,8 @@ def _child_request(draft: Draft, node: Node, given: JsonObject) -> JsonObject:
             "subWorkflowDefinition": parameters.workflow_definition,
             "subWorkflowTaskToDomain": parameters.task_to_domain,
             "priority": parameters.priority,
+            "idempotencyKey": parameters.idempotency_key,
+            "idempotencyStrategy": parameters.idempotency_strategy,
         }
         request.update({key: resolve(value, lookup) for key, value in optional.items() if value is not None})
         if "subWorkflowDefinition" in request:
@@ -67,12 +71,30 @@ def _child_request(draft: Draft, node: Node, given: JsonObject) -> JsonObject:
     for key in ("subWorkflowVersion", "priority"):
         if key in request:
             request[key] = _number(request[key])
+    _settle_key(request)
     name = request.get("subWorkflowName")
     if "subWorkflowVersion" not in request and isinstance(name, str):
         pinned = draft.state.started.sub_workflow_versions.get(name)
         if pinned is not None:
             request["subWorkflowVersion"] = pinned
     return request
+
+
+def _settle_key(request: JsonObject) -> None:
+    """Leave a key that an expression made of nothing out, and write a number as text.
+
+    The Python client sends a strategy with every sub-workflow; without a key it means nothing.
+    """
+    key = request.get("idempotencyKey")
+    if key is None or key == "":
+        request.pop("idempotencyKey", None)
+        request.pop("idempotencyStrategy", None)
+        return
+    if _is_int(key):
+        request["idempotencyKey"] = str(key)
+    definition = request.get("subWorkflowDefinition")
+    if not request.get("subWorkflowName") and isinstance(definition, dict):
+        request["subWorkflowName"] = definition.get("name")  # a key counts within the name of a workflow
 
 
 def _problem(draft: Draft, request: JsonObject) -> str:
@@ -89,6 +111,10 @@ def _problem(draft: Draft, request: JsonObject) -> str:
         return f"subWorkflowParam.taskToDomain should map task types to domains and is {domains!r}."
     if priority is not None and not _is_int(priority):
         return f"subWorkflowParam.priority should be a number and is {priority!r}."
+    if "idempotencyKey" in request:
+        problem = problem_of(request["idempotencyKey"], request.get("idempotencyStrategy"))
+        if problem:
+            return f"subWorkflowParam: {problem}."
     if "subWorkflowDefinition" in request:
         definition = request["subWorkflowDefinition"]
         if isinstance(definition, dict):

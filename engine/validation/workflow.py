@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from engine.caching import CACHEABLE, CacheConfig
 from engine.definitions import WorkflowDef, WorkflowTask
 from engine.ids import RefName
 from engine.json_value import JsonObject, JsonValue
@@ -118,9 +119,26 @@ def _task(
     yield from state_changes(task, path)
     for key, template in _templates(task):
         yield from template_violations(f"{path}.{key}", template, References(by_ref))
+    yield from _cache_violations(task, f"{path}.cacheConfig")
     if task.task_definition is not None:
         yield from validate_task(task.task_definition, path=f"{path}.taskDefinition")
     yield from _embedded(found, known_task_types)
+
+
+def _cache_violations(task: WorkflowTask, path: str) -> Iterator[Violation]:
+    if task.cache_config is None:
+        return
+    try:
+        config = msgspec.convert(task.cache_config, CacheConfig, strict=False)
+    except msgspec.ValidationError as error:
+        yield Violation(path=path, message=f"cacheConfig should have key and ttlInSecond: {error}")
+        return
+    if not config.key:
+        yield Violation(path=f"{path}.key", message="key should not be empty")
+    yield from minimum_violations(f"{path}.ttlInSecond", config.ttl_in_second, 0, of="ttlInSecond")
+    if task.type != "SIMPLE" and task.type not in CACHEABLE and task.type in BUILT_IN_TASK_TYPES:
+        message = f"the output of a {task.type} cannot be kept; only that of workers' tasks and {sorted(CACHEABLE)}"
+        yield Violation(path=path, message=message)
 
 
 def _pass_violations(found: Placed, placed: Sequence[Placed], by_ref: Mapping[RefName, int]) -> Iterator[Violation]:

@@ -1,5 +1,8 @@
 """Rows of the history from states and events.
 
+What the definition masks is masked in the rows of workflows and tasks, which people look at; the bodies of events are
+whole, because states are folded from them.
+
 Pure: the same state gives the same row, whoever makes it and however often; that is what makes a repeated batch
 harmless. Must not know the store. Keeps the order of the columns of `schema`, to which each function's result
 belongs.
@@ -13,6 +16,7 @@ from engine.events import Event, WorkflowStarted
 from engine.ids import WorkflowId, task_id
 from engine.json_value import JsonObject
 from engine.model import EndedTask, Task, WorkflowState, status_of
+from streams.masking import masked
 
 Row: TypeAlias = tuple[object, ...]
 
@@ -84,8 +88,8 @@ def execution_row(state: WorkflowState, *, created_at_ms: int, position: int, pa
         started.priority,
         started.idempotency_key,
         _object_text(started.task_to_domain),
-        _object_text(started.input),
-        _object_text(state.output),
+        _object_text(masked(started.input, started.masked_fields)),
+        _object_text(masked(state.output, started.masked_fields)),
     )
 
 
@@ -123,8 +127,8 @@ def task_row(started: WorkflowStarted, task: Task, *, created_at_ms: int, event_
         progress.poll_count,
         progress.reason,
         progress.child_id or "",
-        _object_text(spec.input),
-        _object_text(progress.output),
+        _object_text(masked(spec.input, started.masked_fields)),
+        _object_text(masked(progress.output, started.masked_fields)),
     )
 
 

@@ -18,10 +18,12 @@ from streams.topics import partition_of
 def addressed(command: Command, source: LogRecord, *, partition: int, partitions: int) -> Command:
     """Return a command with its workflow's id: its own, the record's key, or one derived from its place in the log.
 
+    A start with an idempotency key is left as it is: the key's owner gives the id.
+
     Raises:
         UnicodeDecodeError: the key should be the id and is not text.
     """
-    if not isinstance(command, StartWorkflow) or command.workflow_id is not None:
+    if not isinstance(command, StartWorkflow) or command.workflow_id is not None or command.idempotency_key:
         return command
     if source.key:
         return msgspec.structs.replace(command, workflow_id=WorkflowId(source.key.decode()))

@@ -22,30 +22,25 @@ from engine.context import NO_LISTENERS, DecideContext, DefinitionSource, Engine
 from engine.deadlines import next_deadline_ms
 from engine.decider import decide
 from engine.definitions import TaskDef
-from engine.effects import (
-    WORKFLOW_TIMER,
-    AnnounceOutcome,
-    ArmTimer,
-    DisarmTimer,
-    DispatchTask,
-    Effect,
-    PublishMessage,
-    RetractTask,
-    SendCommand,
-)
+from engine.effects import WORKFLOW_TIMER, DispatchTask
 from engine.errors import InvariantViolated
 from engine.graph import Graph, Graphs
-from engine.ids import TaskSeq, WorkflowId, is_workflow_id, task_id
+from engine.idempotency import notice_of_start
+from engine.ids import TaskSeq, WorkflowId
 from engine.limiter.commands import ToLimiter
 from engine.limiter.ids import is_limiter_id
 from engine.model import EndedTask, Task, WorkflowState
 from engine.nodes import node_of
 from engine.outward import effects_of, slots_returned, standing_effects
 from engine.rejections import Rejected, RejectionCode
+from engine.schemas import NoValidator, SchemaValidator
 from engine.status import WorkflowStatus
 from streams.errors import Fenced
+from streams.kept_outputs import KeptOutputs
 from streams.partition.folded import FoldedPartition
 from streams.partition.intake import Unreadable, read_command
+from streams.partition.keys import refusal_of, settle_key
+from streams.partition.performing import perform
 from streams.partition.timers import WHOLE_WORKFLOW
 from streams.partition.turn import Decided, Outbox, Turn, answer_of, as_decided, notice_of_refusal
 from streams.ports import LogRecord, NewRecord
@@ -68,13 +63,23 @@ class PartitionMachine(FoldedPartition):
         limits: EngineLimits = EngineLimits(),
         listeners: Listeners = NO_LISTENERS,
         durable_queues: bool = True,
+        schemas: SchemaValidator | None = None,
+        outputs: KeptOutputs | None = None,
     ) -> None:
         """Begin knowing nothing. `durable_queues`: dispatched tasks outlive this process (they are in a topic)."""
         super().__init__(partition)
         self._partitions = partitions
         self._definitions = definitions
         self._graphs = Graphs(definitions)
-        self._fixed = DecideContext(now_ms=0, definitions=definitions, limits=limits, listeners=listeners)
+        self._outputs = KeptOutputs() if outputs is None else outputs
+        self._fixed = DecideContext(
+            now_ms=0,
+            definitions=definitions,
+            limits=limits,
+            listeners=listeners,
+            schemas=NoValidator() if schemas is None else schemas,
+            cache=self._outputs,
+        )
         self._noise = noise
         self._durable_queues = durable_queues
 
@@ -200,24 +205,32 @@ class PartitionMachine(FoldedPartition):
     def _decide_command(
         self, command: Command, workflow_id: WorkflowId, source: LogRecord | None, now_ms: int
     ) -> Decided:
+        asked = workflow_id
+        keyed = None
+        if isinstance(command, StartWorkflow) and command.idempotency_key:
+            keyed = settle_key(command, asked, self.table, partition=self.partition, partitions=self._partitions)
+            command, workflow_id = keyed.command, keyed.workflow_id
         record = self._record(workflow_id, tag_of(command), now_ms, source, request_id=command.request_id or "")
         if isinstance(command, ToLimiter) and is_limiter_id(workflow_id):
             return self._decide_limiter(command, record, source)
         state = self.table.get(workflow_id)
         try:
-            outcome = self._refusal(command, workflow_id, state) or decide(
-                state, command, self._context(now_ms), self._graphs
-            )
+            if keyed is not None and keyed.has_left:
+                told = notice_of_start(keyed.command, asked, workflow_id)
+                return as_decided(replace(record, commands=told), None, source)
+            rejected = refusal_of(command, workflow_id, state, self.table) if keyed is None else keyed.rejected
+            outcome = rejected or decide(state, command, self._context(now_ms), self._graphs)
             if isinstance(outcome, Rejected):
-                notice = notice_of_refusal(command, workflow_id, outcome)
+                notice = notice_of_refusal(command, asked, outcome)
                 return as_decided(replace(record, rejection=outcome, commands=notice), state, source)
-            return as_decided(replace(record, events=outcome.events), outcome.state, source)
+            told = () if keyed is None else notice_of_start(keyed.command, asked, workflow_id)
+            return as_decided(replace(record, events=outcome.events, commands=told), outcome.state, source)
         except InvariantViolated:
             raise
         except Exception as error:  # noqa: BLE001 - one command must not stop the others; it is parked with its reason
             why = f"the decision failed: {type(error).__name__}: {error}"
             refusal = Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=why)
-            notice = notice_of_refusal(command, workflow_id, refusal)
+            notice = notice_of_refusal(command, asked, refusal)
             return as_decided(replace(record, parked=why, commands=notice), None, source)
 
     def _decide_limiter(self, command: Command, record: DecisionRecord, source: LogRecord | None) -> Decided:
@@ -225,15 +238,6 @@ class PartitionMachine(FoldedPartition):
         item = as_decided(replace(record, limiter_events=decision.events), None, source)
         self.limiters.put(record.workflow_id, decision.state)
         return item
-
-    def _refusal(self, command: Command, workflow_id: WorkflowId, state: WorkflowState | None) -> Rejected | None:
-        if not is_workflow_id(workflow_id):
-            reason = f"a workflow id should be 1 to 200 letters, digits or -_.:@+= and is {workflow_id!r}"
-            return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
-        if state is None and isinstance(command, StartWorkflow) and self.table.has_ended(workflow_id):
-            reason = f"workflow {workflow_id} has run and ended; a new start needs a new id"
-            return Rejected(code=RejectionCode.WORKFLOW_EXISTS, reason=reason)
-        return None
 
     def _fire_due(self, now_ms: int, records: list[NewRecord], decided: list[Decided]) -> None:
         """Fire what is due, earliest first and a bounded number; what is left stays due for the next turn."""
@@ -315,29 +319,10 @@ class PartitionMachine(FoldedPartition):
             return
         for event in record.events:
             for effect in effects_of(event, state):
-                self._perform(outbox, state, effect)
+                perform(effect, state, outbox=outbox, timers=self.timers, outputs=self._outputs)
 
     def _stand(self, outbox: Outbox, state: WorkflowState) -> None:
         for effect in standing_effects(state):
             is_queued = isinstance(effect, DispatchTask) and state.tasks[effect.seq].spec.dispatch == "worker"
             if not (is_queued and self._durable_queues):
-                self._perform(outbox, state, effect)
-
-    def _perform(self, outbox: Outbox, state: WorkflowState, effect: Effect) -> None:
-        match effect:
-            case ArmTimer():
-                self.timers.arm(state.workflow_id, effect.seq, effect.due_at_ms)
-            case DisarmTimer():
-                self.timers.disarm(state.workflow_id, effect.seq)
-            case DispatchTask():
-                task = state.tasks[effect.seq]
-                if not isinstance(task, EndedTask):
-                    outbox.dispatches.append((state, task))
-            case RetractTask():
-                outbox.retracts.append(task_id(state.workflow_id, effect.seq))
-            case SendCommand():
-                outbox.commands.append(effect.command)
-            case AnnounceOutcome():
-                outbox.outcomes.append(state)
-            case PublishMessage():
-                outbox.messages.append((state.workflow_id, effect))
+                perform(effect, state, outbox=outbox, timers=self.timers, outputs=self._outputs)

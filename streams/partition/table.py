@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.codec import pack, unpack
 from engine.events import Event, WorkflowRemoved
-from engine.ids import WorkflowId
+from engine.ids import WorkflowId, generation_of
 from engine.model import WorkflowState
 
 HOT_MAX: Final = 50_000
@@ -28,6 +28,8 @@ class WorkflowTable:
         self._ended: dict[WorkflowId, None] = {}
         self._removed: dict[WorkflowId, None] = {}
         self._hot_max = hot_max
+        self._newest: dict[WorkflowId, WorkflowId] = {}
+        """The newest workflow of each idempotency key that has had more than one, by the id of the first."""
 
     def __len__(self) -> int:
         return len(self._hot) + len(self._packed)
@@ -65,7 +67,8 @@ class WorkflowTable:
     def put(self, state: WorkflowState) -> None:
         """Hold a state as the newest of its workflow."""
         workflow_id = state.workflow_id
-        self._hot.pop(workflow_id, None)
+        if self._hot.pop(workflow_id, None) is None:
+            self._note_successor(workflow_id)
         self._hot[workflow_id] = state
         if self._packed:
             self._packed.pop(workflow_id, None)
@@ -75,6 +78,7 @@ class WorkflowTable:
     def put_packed(self, workflow_id: WorkflowId, packed: bytes) -> None:
         """Hold a workflow that nobody has asked for yet."""
         self._packed[workflow_id] = packed
+        self._note_successor(workflow_id)
 
     def packed(self, workflow_id: WorkflowId) -> bytes | None:
         """Return a workflow as bytes, for a snapshot."""
@@ -90,8 +94,13 @@ class WorkflowTable:
         """Remember that a workflow with this id, which a client chose, ran and ended."""
         self._ended.pop(workflow_id, None)
         self._ended[workflow_id] = None
+        self._note_successor(workflow_id)
         if len(self._ended) > ENDED_IDS_MAX:
-            del self._ended[next(iter(self._ended))]
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            named = generation_of(oldest)
+            if named is not None and self._newest.get(named[0]) == oldest and oldest not in self:
+                del self._newest[named[0]]
 
     def remove(self, workflow_id: WorkflowId) -> None:
         """Forget a workflow for good: it is not to come back, nor to be started again."""
@@ -109,6 +118,10 @@ class WorkflowTable:
         """Tell whether such a workflow ran and ended, and is no longer held."""
         return workflow_id in self._ended
 
+    def holder_of(self, first: WorkflowId) -> WorkflowId:
+        """Return the newest workflow of an idempotency key, whose first has the id `first` if there ever was one."""
+        return self._newest.get(first, first)
+
     def states(self) -> Iterator[WorkflowState]:
         """Yield every workflow's state, without making idle ones busy."""
         yield from list(self._hot.values())
@@ -118,6 +131,15 @@ class WorkflowTable:
     def ids(self) -> list[WorkflowId]:
         """Return the ids of all workflows held."""
         return [*self._hot, *self._packed]
+
+    def _note_successor(self, workflow_id: WorkflowId) -> None:
+        named = generation_of(workflow_id)
+        if named is None:
+            return
+        first, generation = named
+        known = generation_of(self._newest.get(first, first))
+        if known is None or known[1] < generation:
+            self._newest[first] = workflow_id
 
     def _pack_oldest(self) -> None:
         """Pack a tenth at once: one at a time would make every decision pay for another workflow."""

@@ -11,7 +11,7 @@ from tests.api.rest_client import Rest, result, simple
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/token", "/api/schema", "/api/nothing", "/nothing", "/api", "/api/tasks/a/b/c/d/e"]
+    "path", ["/api/token", "/api/prompts", "/api/nothing", "/nothing", "/api", "/api/tasks/a/b/c/d/e"]
 )
 async def test_unknown_path_is_a_json_404_with_the_path(rest: Rest, path: str) -> None:
     """Clients take a 404 of `/token` for a server without credentials; a 401, or HTML, would stop them."""

@@ -20,6 +20,7 @@ VIOLATIONS = [
     ("api/broken.py", "import clickhouse_connect\n", "ClickHouse"),
     ("streams/broken.py", "import faust\n", "Faust"),
     ("api/broken.py", "import sqlite3\n", "SQLite"),
+    ("api/broken.py", "import jsonschema_rs\n", "jsonschema-rs"),
 ]
 
 

@@ -16,6 +16,7 @@ from engine.commands import (
     FireTimer,
     Parent,
     ReportChildEnd,
+    ReportChildStart,
     ReportTaskResult,
     ResetCallbacks,
     ResumeChild,
@@ -23,8 +24,8 @@ from engine.commands import (
     UpdateState,
     UpdateVariables,
     UpgradeWorkflow,
+    workflow_of,
 )
-from engine.context import DecideContext
 from engine.decider import decide
 from engine.dispatch import TO_HTTP, TO_SCRIPT, TO_SINK
 from engine.errors import EngineError
@@ -71,8 +72,7 @@ class CheckedScenario(Scenario):
         """Decide about a command, check, and take its events."""
         before = self._state
         decision = super().when(command)
-        context = DecideContext(now_ms=self.now_ms, definitions=self.shelf, limits=self._limits, noise=self.noise)
-        if decide(before, command, context, Graphs(self.shelf)) != decision:
+        if decide(before, command, self.context(), Graphs(self.shelf)) != decision:
             raise Wrong(f"decided twice, this is not the same twice: {command}")
         if isinstance(decision, Accepted):
             found = violations(self, before, decision.events)
@@ -98,7 +98,8 @@ class Driver:
     def run(self) -> Scenario:
         """Run the workflow wildly, then to its end."""
         scenario = self.scenario
-        scenario.start(self._generated.workflow_input)
+        parent = self._random.choice([None, Parent(workflow_id=WorkflowId("parent"), task_seq=TaskSeq(1))])
+        scenario.start(self._generated.workflow_input, parent=parent)
         moves = self._moves()
         for _ in range(self._random.randint(0, WILD_STEPS_MAX)):
             scenario.noise = self._random.random()
@@ -135,6 +136,9 @@ class Driver:
             if isinstance(task, RunningTask) and task.progress.child_id in self._children():
                 scenario.end_child(task.spec.ref, output={"n": 2, "way": "x"})
                 return True
+            if isinstance(task, RunningTask) and task.spec.type == "START_WORKFLOW":
+                self._tell_start(task, WorkflowId("begun"))
+                return True
             if (
                 isinstance(task, RunningTask)
                 and task.spec.type in {"WAIT", "HUMAN", "YIELD"}
@@ -151,7 +155,16 @@ class Driver:
         return True
 
     def _children(self) -> set[WorkflowId | None]:
-        return {command.workflow_id for command in self.scenario.sent if isinstance(command, StartWorkflow)}
+        named = {task.progress.child_id for task in open_tasks(self.scenario.state)}
+        named |= {workflow_of(command) for command in self.scenario.sent if isinstance(command, StartWorkflow)}
+        return named - {None}
+
+    def _tell_start(self, task: OpenTask, child_id: WorkflowId, refusal: str = "") -> Decision:
+        return self.scenario.when(
+            ReportChildStart(
+                workflow_id=self.scenario.workflow_id, task_seq=task.spec.seq, child_id=child_id, refusal=refusal
+            )
+        )
 
     def _report(self, task: OpenTask, status: TaskStatus) -> Decision:
         output: JsonObject = {"n": self._random.randint(0, 9), "way": self._random.choice("xyz")}
@@ -185,6 +198,7 @@ class Driver:
             self._restart_newest,
             *(self._jump, self._jump, self._variables, self._state, self._reset, self._revive, self._upgrade),
         ]
+        helpful += [self._name_child, self._meet]
         illegal = [self._report_anything, self._claim_anything, self._end_any_child, self._fire_anything]
         illegal.append(self._answer_any_slot)
         return [*helpful * 6, *limits * 6, *operations, *illegal]
@@ -253,6 +267,17 @@ class Driver:
             return None
         return self.scenario.end_child(self._random.choice(waiting).spec.ref, self._random.choice(_ENDS), {"n": 1})
 
+    def _name_child(self) -> Decision | None:
+        keyed = [task for task in open_tasks(self.scenario.state) if "idempotencyKey" in str(task.spec.input)]
+        if not keyed:
+            return None
+        refusal = self._random.choice(["", "", "no"])
+        return self._tell_start(self._random.choice(keyed), WorkflowId(self._random.choice("xyz")), refusal)
+
+    def _meet(self) -> Decision | None:
+        parent = Parent(workflow_id=WorkflowId("other"), task_seq=TaskSeq(self._random.randint(1, 3)))
+        return self.scenario.start(idempotency_key="k", parent=parent)
+
     def _update(self) -> Decision:
         ref = self._random.choice([*self._refs, RefName("nothing")])
         return self.scenario.update(ref, self._random.choice([*_OUTCOMES, TaskStatus.SKIPPED]), {"n": 4})
@@ -273,8 +298,9 @@ class Driver:
 
     def _be_resumed(self) -> Decision | None:
         """Be told by a parent, in its turn or a second time."""
-        told = max(0, self.scenario.state.heard + self._random.randint(-1, 2))
-        parent = Parent(workflow_id=WorkflowId("parent"), task_seq=TaskSeq(1))
+        state = self.scenario.state
+        parent = self._random.choice([*state.parents, Parent(workflow_id=WorkflowId("nobody"), task_seq=TaskSeq(1))])
+        told = max(0, state.heard_of(parent) + self._random.randint(-1, 2))
         return self.scenario.when(ResumeChild(workflow_id=self.scenario.workflow_id, told=told, parent=parent))
 
     def _rerun(self) -> Decision:

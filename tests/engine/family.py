@@ -8,6 +8,8 @@ crash an owner sends again everything that it does not know to have arrived, in 
 from collections import deque
 from random import Random
 
+from msgspec.structs import replace
+
 from engine.commands import (
     Command,
     ReportChildEnd,
@@ -146,6 +148,8 @@ class Family:
     def _decide(self, command: Command) -> Decision:
         workflow_id = workflow_of(command)
         assert workflow_id is not None
+        if isinstance(command, StartWorkflow):
+            command = replace(command, workflow_id=workflow_id)  # of a key: as the owner of the partition does
         self.now_ms += 1
         context = DecideContext(now_ms=self.now_ms, definitions=self.shelf)
         decision = decide(self.states.get(workflow_id), command, context, self._graphs)

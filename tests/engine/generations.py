@@ -66,6 +66,12 @@ class Member(Driver):
     def _be_resumed(self) -> Decision | None:
         return None
 
+    def _name_child(self) -> Decision | None:
+        return None
+
+    def _meet(self) -> Decision | None:
+        return None
+
     def _children(self) -> set[WorkflowId | None]:
         return set()
 

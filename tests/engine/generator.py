@@ -261,7 +261,10 @@ class _Generator:
     def _sub_workflow(self) -> WorkflowTask:
         if not self._child:
             return task(self._ref(), **self._fields())
-        parameters = SubWorkflowParams(name=self._child, priority=self._random.choice([None, 3]))
+        # Generations have children of their own; who shares one is in `tests.engine.family`.
+        key = self._random.choice([None, None, "k", "${workflow.input.n}"]) if self._child == "child" else None
+        priority = self._random.choice([None, 3])
+        parameters = SubWorkflowParams(name=self._child, priority=priority, idempotency_key=key)
         return task(self._ref(), "SUB_WORKFLOW", sub_workflow_param=parameters, **self._fields())
 
     def _wait(self) -> WorkflowTask:
@@ -300,7 +303,9 @@ class _Generator:
         """Return a task that the engine does at once."""
         random = self._random
         if random.random() < 0.2:
-            request = {"startWorkflow": {"name": random.choice([self._child or "nobody", "nobody"])}}
+            request: JsonObject = {"startWorkflow": {"name": random.choice([self._child or "nobody", "nobody"])}}
+            if self._child == "child" and random.random() < 0.5:
+                request["startWorkflow"]["idempotencyKey"] = "k"
             return task(self._ref(), "START_WORKFLOW", input_parameters=request, **self._tolerance())
         kind = random.choice(["NOOP", "NOOP", "SET_VARIABLE", "SET_VARIABLE", "SET_VARIABLE", "TERMINATE"])
         if kind == "TERMINATE":

@@ -12,8 +12,11 @@ from engine.definitions import TaskTimeoutPolicy, WorkflowTask
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.effects import WORKFLOW_TIMER, ArmTimer, DisarmTimer, DispatchTask, RetractTask
 from engine.events import (
+    ChildNamed,
+    ChildTerminationRequested,
     Event,
     MessagePosted,
+    ParentAttached,
     ParentHeeded,
     ResultIgnored,
     SlotAwaited,
@@ -37,8 +40,11 @@ _AFTER_THE_END = (
     WorkflowRestarted,
     WorkflowEnded,
     WorkflowRemoved,
+    ParentAttached,
     ParentHeeded,
     SlotReturned,
+    ChildNamed,
+    ChildTerminationRequested,
 )
 
 

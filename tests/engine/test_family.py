@@ -1,5 +1,6 @@
 """Claims about workflows and their sub-workflows: who is revived when somebody in the family runs again."""
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from engine.commands import (
     StartWorkflow,
     TerminateWorkflow,
 )
+from engine.definitions import SubWorkflowParams, WorkflowTask
 from engine.events import TaskRevived, WorkflowEnded, WorkflowReopened, WorkflowStarted
 from engine.ids import TaskSeq, task_id
 from engine.status import TaskStatus
@@ -61,6 +63,21 @@ def failed_family(nesting: str) -> tuple[Family, str]:
     family.report((ref, "m"), "x", FAILED)
     assert [family.state(*path).status for path in ((), (ref,), (ref, "m"))] == ["FAILED"] * 3
     return family, ref
+
+
+def keyed(ref: str, **fields: object) -> WorkflowTask:
+    """Return a task that shares its child with all that have the same idempotency key."""
+    return task(ref, "SUB_WORKFLOW", sub_workflow_param=SubWorkflowParams(name="leaf", idempotency_key="k"), **fields)
+
+
+def shared_family() -> Family:
+    """Return a parent with two branches: in the one a child of a child, in the other that same child."""
+    branches = [sub_workflow("s", "middle", permissive=True)], [keyed("q", permissive=True)]
+    top = workflow(fork("f", *branches), join("j"), name="top")
+    once = (task_def(name, retry_count=0) for name in ("x", "s", "m", "q"))
+    family = Family(top, workflow(keyed("m"), name="middle"), LEAF, *once)
+    family.start()
+    return family
 
 
 def finish(family: Family, ref: str) -> None:
@@ -186,20 +203,60 @@ def test_command_to_go_on_that_comes_twice_is_heard_once() -> None:
     assert [event for event in since if isinstance(event, changes)] == []
 
 
+@pytest.mark.parametrize("operation", ["retry", "restart", "rerun"])
+def test_all_parents_of_a_shared_child_revive_when_it_runs_again(operation: str) -> None:
+    """The one that started it, and the one whose idempotency key met it; both end with it."""
+    family = shared_family()
+    leaf = family.state("q").workflow_id
+    assert family.state("s", "m").workflow_id == leaf
+    family.report(("q",), "x", FAILED)
+    assert [family.state(*path).status for path in ((), ("s",), ("q",))] == ["FAILED"] * 3
+    commands: dict[str, Command] = {
+        "retry": RetryWorkflow(workflow_id=leaf),
+        "restart": RestartWorkflow(workflow_id=leaf),
+        "rerun": RerunWorkflow(workflow_id=leaf),
+    }
+    family.when(commands[operation])
+    assert [family.state(*path).status for path in ((), ("s",), ("q",))] == ["RUNNING"] * 3
+    family.report(("q",), "x")
+    assert [family.state(*path).status for path in ((), ("s",), ("q",))] == ["COMPLETED"] * 3
+    assert family.disagreements() == []
+
+
+def test_shared_child_is_resumed_once_by_whichever_of_its_parents_asks() -> None:
+    """What each has told it is counted by itself: the second one's first word is not taken for an old one."""
+    family = shared_family()
+    family.report(("q",), "x", FAILED)
+    family.when(RetryWorkflow(workflow_id=TOP, resume_subworkflow_tasks=True))
+    leaf = family.state("q").workflow_id
+    assert len(family.states) == 3
+    assert sum(isinstance(event, WorkflowReopened) for event in family.events[leaf]) == 1
+    assert {family.state(*path).status for path in ((), ("s",), ("q",))} == {"RUNNING"}
+    family.report(("q",), "x")
+    assert {family.state(*path).status for path in ((), ("s",), ("q",))} == {"COMPLETED"}
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
 @pytest.mark.parametrize("seed", range(60))
-def test_family_agrees_whatever_comes_late_or_twice(seed: int) -> None:
-    """Operations anywhere in the family, crashes that repeat commands: in the end nobody waits for what has ended."""
+def test_family_agrees_whatever_comes_late_or_twice(seed: int, *, is_shared: bool) -> None:
+    """Operations anywhere in the family, crashes that repeat commands: in the end nobody waits for what has ended.
+
+    Also where the tasks share one child by an idempotency key.
+    """
     random = Random(seed)
+    leaf, middle = (
+        (keyed, workflow(keyed("m"), name="middle")) if is_shared else (partial(sub_workflow, name="leaf"), MIDDLE)
+    )
     top = workflow(
-        fork("f", [sub_workflow("s", "middle", permissive=random.random() < 0.2)], [sub_workflow("q", "leaf")]),
+        fork("f", [sub_workflow("s", "middle", permissive=random.random() < 0.2)], [leaf("q")]),
         join("j"),
-        sub_workflow("z", "leaf", optional=random.random() < 0.3),
+        leaf("z", optional=random.random() < 0.3),
         name="top",
     )
     names = [
         task_def(name, retry_count=random.randint(0, 1), retry_delay_seconds=0) for name in ("x", "s", "m", "q", "z")
     ]
-    family = Family(top, MIDDLE, LEAF, *names, random=random)
+    family = Family(top, middle, LEAF, *names, random=random)
     family.start()
     for _ in range(random.randint(10, 80)):
         _something(family, random)

@@ -20,9 +20,9 @@ ENGINE = Path(decider.__file__).parent
 
 # Conductor's verbs, and what the shell does; a command or an effect begins with one.
 IMPERATIVES = {
-    "Acquire", "Announce", "Answer", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Jump", "Note", "Pause",
-    "Publish", "Release", "Remove", "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry", "Review",
-    "Revive", "Send", "Skip", "Start", "Terminate", "Update", "Upgrade",
+    "Acquire", "Announce", "Answer", "Arm", "Claim", "Disarm", "Dispatch", "Evaluate", "Fire", "Jump", "Keep", "Note",
+    "Pause", "Publish", "Release", "Remove", "Report", "Rerun", "Reset", "Restart", "Resume", "Retract", "Retry",
+    "Review", "Revive", "Send", "Skip", "Start", "Terminate", "Update", "Upgrade",
 }  # fmt: skip
 
 

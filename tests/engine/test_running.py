@@ -8,6 +8,7 @@ from engine.model import status_of
 from engine.scripts import ScriptRequest
 from engine.status import TaskStatus, WorkflowStatus
 from engine.testing import Mocks, RehearsalEnd, RehearsalLimits, RunImpossible, TaskMock, run_workflow
+from streams.schemas import JsonSchemas
 from tests.engine.building import fork, join, loop, sub_workflow, switch, task, task_def, workflow
 
 FAILED = TaskMock(status=TaskStatus.FAILED, reason="no luck")
@@ -239,3 +240,39 @@ def test_limited_tasks_run_in_a_rehearsal_as_if_nobody_else_were_there() -> None
     definition = workflow(task("a"), rate_limit_config={"rateLimitKey": "k", "concurrentExecLimit": 1})
     run = run_workflow(definition, others=[limited], workers={"a": lambda _: {"done": True}})
     assert (run.status, run.statuses) == ("COMPLETED", {"a": "COMPLETED"})
+
+
+def test_tasks_with_one_idempotency_key_share_a_sub_workflow() -> None:
+    """As in a server: the second one meets the first one's, and both have its output."""
+    shared = SubWorkflowParams(name="child", idempotency_key="k")
+    tasks = (task(ref, "SUB_WORKFLOW", sub_workflow_param=shared) for ref in ("one", "two"))
+    asks = {"startWorkflow": {"name": "child", "idempotencyKey": "k"}}
+    child = workflow(task("inside"), name="child")
+    run = run_workflow(
+        workflow(*tasks, task("three", "START_WORKFLOW", input_parameters=asks)),
+        others=[child],
+        workers={"inside": lambda _: {"n": 1}},
+    )
+    assert (run.status, len(run.workflows)) == ("COMPLETED", 2)
+    assert run.child("one") is run.child("two")
+    assert run.task("three").progress.output == {"workflowId": run.child("one").workflow_id}
+
+
+@pytest.mark.parametrize(("strategy", "outcome"), [("FAIL", "FAILED"), ("FAIL_ON_RUNNING", "COMPLETED")])
+def test_strategy_of_an_idempotency_key_says_what_a_second_start_comes_to(strategy: str, outcome: str) -> None:
+    """A refusal fails the task; a successor has an id of its own, which the task learns."""
+    shared = SubWorkflowParams(name="child", idempotency_key="k", idempotency_strategy=strategy)
+    tasks = (task(ref, "SUB_WORKFLOW", sub_workflow_param=shared) for ref in ("one", "two"))
+    child = workflow(task("inside"), name="child")
+    run = run_workflow(workflow(*tasks), others=[child], workers={"inside": lambda _: {}})
+    assert run.status == outcome
+    assert run.task("one").progress.child_id in run.workflows
+    assert len(run.workflows) == (2 if outcome == "FAILED" else 3)
+
+
+def test_schemas_are_judged_as_in_a_server() -> None:
+    """A rehearsal that let everything pass would be worth little."""
+    schema = {"data": {"properties": {"width": {"type": "integer"}}}}
+    flow = workflow(task("a"), input_schema=schema)
+    with pytest.raises(RunImpossible, match="inputSchema is violated: width"):
+        run_workflow(flow, {"width": "x"}, schemas=JsonSchemas())

@@ -21,7 +21,7 @@ from engine.commands import (
     TerminateWorkflow,
 )
 from engine.definitions import TaskDef, WorkflowDef, WorkflowTask
-from engine.ids import RefName, TaskSeq, WorkflowId, task_id
+from engine.ids import RefName, TaskSeq, WorkflowId, keyed_workflow_id, task_id
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, open_tasks
 from engine.status import TaskStatus
@@ -225,16 +225,20 @@ class Crowd:
         chance = self._random
         number = len(self.ids)
         workflow_id = f"wf-{number:05d}" if chance.random() < 0.5 else f"order:{chance.randrange(1 << 30)}@{number}"
+        name = chance.choice(("three_tasks", "fork_join"))
+        key = chance.choice((None, None, f"key-{number}"))
+        if key is not None:
+            workflow_id = keyed_workflow_id(name, key)
         self.ids.append(workflow_id)
         self.first_starts[workflow_id] = self._at_ms
         return StartWorkflow(
-            name=chance.choice(("three_tasks", "fork_join")),
-            workflow_id=WorkflowId(workflow_id),
+            name=name,
+            workflow_id=WorkflowId(workflow_id) if key is None else None,
             correlation_id=chance.choice((None, "c-1", "c-2", "customer 7", "100%_sure", "back\\slash", "Łódź")),
             input=self._payload(),
             priority=chance.randrange(5),
             created_by=chance.choice((None, "alice", "bob")),
-            idempotency_key=chance.choice((None, None, f"key-{number}")),
+            idempotency_key=key,
             task_to_domain=chance.choice((None, {"*": "blue"})),
         )
 

@@ -84,7 +84,7 @@ def test_a_decision_gives_the_same_rows_from_its_owner_as_from_the_log(batch: in
 def test_an_event_changes_no_attempt_but_its_own() -> None:
     """What the claim above rests on, for every type of event but the two that take attempts away."""
     seen: Counter[type] = Counter()
-    for seed in range(200):
+    for seed in range(240):
         state: WorkflowState | None = None
         for events, _ in decisions_of(seed):
             for event in events:
