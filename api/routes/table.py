@@ -10,6 +10,7 @@ from api.routes import (
     access,
     health,
     metadata,
+    queues,
     rehearsal,
     search,
     tasks,
@@ -30,5 +31,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *workflow_changes.routes(),
     *rehearsal.routes(),
     *workflow.routes(),
+    *queues.routes(),
     *tasks.routes(),
 )
