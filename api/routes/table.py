@@ -8,6 +8,7 @@ from typing import Final
 
 from api.routes import (
     access,
+    document,
     health,
     metadata,
     queues,
@@ -23,6 +24,7 @@ from api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *health.routes(),
+    *document.routes(),
     *access.routes(),
     *metadata.routes(),
     *workflow_bulk.routes(),
