@@ -99,8 +99,9 @@ def document(routes: Sequence[Route], *, version: str) -> JsonObject:
 
 def operation_id(route: Route) -> str:
     """Return the name of an operation. It stays as long as method and path do: clients are generated from it."""
-    root = "" if route.path.startswith("/api/") else "Root"
-    words = [root, *re.split(r"[/{}._-]+", route.path.removeprefix("/api"))]
+    under_api = route.path.startswith("/api/")
+    path = route.path.removeprefix("/api/") if under_api else f"root{route.path}"
+    words = re.split(r"[/{}._-]+", path.replace("{", "by-"))
     return route.method.lower() + "".join(word[:1].upper() + word[1:] for word in words)
 
 

@@ -5,7 +5,12 @@ type has one schema, whether it is sent or answered, and that no schema admits n
 carry null for "absent" (see docs/reference/rest.md), but nobody needs to.
 """
 
+import ast
+import inspect
+import sys
 from collections.abc import Iterable
+from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -31,6 +36,15 @@ class _Plain(GenerateJsonSchema):
             del made["default"]
         return made
 
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        made = super().model_schema(schema)
+        told = _told_of(schema["cls"])
+        for name, field in schema["cls"].model_fields.items():
+            shown = made.get("properties", {}).get(field.alias or name)
+            if shown is not None and name in told:
+                shown["description"] = told[name]
+        return made
+
 
 def schemas_of(types: Iterable[Any]) -> tuple[dict[Any, JsonObject], JsonObject]:
     """Return the schema of each type, and the components that they refer to.
@@ -51,6 +65,34 @@ def schemas_of(types: Iterable[Any]) -> tuple[dict[Any, JsonObject], JsonObject]
             raise ValueError(message)
     by_type = {kind: _plain(made[str(index), mode]) for index, kind in enumerate(wanted)}
     return by_type, {name: _plain(schema) for name, schema in sorted(definitions.items())}
+
+
+def _told_of(kind: type) -> dict[str, str]:
+    """Return the sentences that stand below the fields of a class and of those that it extends."""
+    told: dict[str, str] = {}
+    for extended in reversed(kind.__mro__):
+        if extended.__module__.startswith("api."):
+            told.update(_fields_told(extended.__module__).get(extended.__name__.partition("[")[0], {}))
+    return told
+
+
+@cache
+def _fields_told(module: str) -> dict[str, dict[str, str]]:
+    # Read here and not by pydantic: its classes would do it whenever the server starts, for a tenth of a second.
+    classes = [
+        node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.ClassDef)
+    ]
+    return {
+        found.name: {
+            field.target.id: below.value.value
+            for field, below in pairwise(found.body)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        }
+        for found in classes
+    }
 
 
 def _plain(schema: JsonValue, *, is_property_map: bool = False) -> JsonValue:

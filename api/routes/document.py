@@ -62,7 +62,7 @@ async def show_page(request: web.Request) -> web.Response:
 
 @cache
 def _json(declared: tuple[Route, ...]) -> bytes:
-    # Seventy milliseconds, once in the life of a process that is ever asked.
+    # A tenth of a second, once in the life of a process that is ever asked.
     return orjson.dumps(document(declared, version=version()))
 
 

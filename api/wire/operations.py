@@ -15,11 +15,11 @@ import orjson
 from pydantic import Field
 
 from api.errors import RequestInvalid
-from api.wire.definitions import Domains, Int, workflow_def_from
+from api.wire.definitions import Domains, Int, WorkflowDef, workflow_def_from
 from api.wire.parameters import Members, Verbatim
 from api.wire.strict_json import JsonInvalid, parse
 from api.wire.task_results import TaskResult
-from api.wire.violations import Wire, validated
+from api.wire.violations import ShownAs, Wire, validated
 from engine.commands import RerunWorkflow, SkipTask, StartWorkflow, UpdateState, UpgradeWorkflow
 from engine.ids import RefName, TaskId, WorkflowId
 from engine.json_value import JsonObject, JsonValue
@@ -47,7 +47,7 @@ class StartWorkflowRequest(Wire):
     correlation_id: str | None = None
     input: JsonObject | None = None
     task_to_domain: Domains | None = None
-    workflow_def: JsonObject | None = None
+    workflow_def: Annotated[JsonObject, ShownAs(WorkflowDef)] | None = None
     external_input_payload_storage_path: str | None = None
     priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] | None = None
     created_by: str | None = None
@@ -68,7 +68,7 @@ class WorkflowStateUpdate(Wire):
     """Orkes' WorkflowStateUpdate: variables, and how a task went."""
 
     task_reference_name: str | None = None
-    task_result: JsonObject | None = None
+    task_result: Annotated[JsonObject, ShownAs(TaskResult)] | None = None
     variables: JsonObject | None = None
 
 

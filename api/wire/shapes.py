@@ -23,9 +23,9 @@ Hit = TypeVar("Hit")
 
 
 class Shape(BaseModel):
-    """What every shape is: camelCase, described field by field where the name does not say it."""
+    """What every shape is: camelCase; the text below a field describes it where the name does not say enough."""
 
-    model_config = ConfigDict(alias_generator=to_camel, defer_build=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(alias_generator=to_camel, defer_build=True)
 
 
 class WaitingFor(Shape):

@@ -131,8 +131,9 @@ def test_operation_ids_stay() -> None:
     """They are made of method and path alone, so that nothing but a new path renames a function of a client."""
     by_path = {name_of(route): operation_id(route) for route in ROUTES}
     assert by_path["POST /api/workflow"] == "postWorkflow"
-    assert by_path["GET /api/tasks/poll/batch/{taskType}"] == "getTasksPollBatchTaskType"
-    assert by_path["DELETE /api/workflow/{workflowId}/terminate-remove"] == "deleteWorkflowWorkflowIdTerminateRemove"
+    assert by_path["GET /api-docs"] == "getRootApiDocs"
+    assert by_path["GET /api/tasks/poll/batch/{taskType}"] == "getTasksPollBatchByTaskType"
+    assert by_path["DELETE /api/workflow/{workflowId}/terminate-remove"] == "deleteWorkflowByWorkflowIdTerminateRemove"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name_of)
