@@ -95,6 +95,10 @@ format: $(STAMP) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
+.PHONY: openapi
+openapi: $(STAMP) ## Write docs/reference/openapi.json anew, from the routes and their types
+	@$(BIN)/python -m api.openapi > docs/reference/openapi.json
+
 .PHONY: bench
 bench: $(STAMP) ## Measure this machine against the budgets (ARGS chooses; see benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(ARGS)

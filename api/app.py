@@ -19,7 +19,7 @@ from api.access.guard import PRINCIPAL
 from api.access.permissions import Need
 from api.errors import RETRY_AFTER_SECONDS, ApiError, error_body, error_json, status_of
 from api.hop import Hop
-from api.keys import GATE, GRAPHS, HOP, NODE
+from api.keys import DECLARED, GATE, GRAPHS, HOP, NODE
 from api.routes.table import ROUTES
 from api.routing import Handler, needs_of
 from api.wire.replies import json_reply
@@ -50,6 +50,7 @@ def build_app(node: Node, *, gate: Gate | None = None, body_bytes_max: int = BOD
     app[GRAPHS] = node.graphs
     app[HOP] = Hop()
     app[GATE] = gate or Gate()
+    app[DECLARED] = ROUTES
     app.cleanup_ctx.append(_open_hop)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from api.access.gate import Gate
 from api.hop import Hop
+from api.routing import Route
 from engine.graph import Graph, Graphs
 from engine.model import WorkflowState
 from streams.service import Node
@@ -18,6 +19,7 @@ NODE: Final = web.AppKey("node", Node)
 GRAPHS: Final = web.AppKey("graphs", Graphs)
 HOP: Final = web.AppKey("hop", Hop)
 GATE: Final = web.AppKey("gate", Gate)
+DECLARED: Final = web.AppKey("declared", tuple[Route, ...])
 
 
 def node_of(request: web.Request) -> Node:

@@ -28,6 +28,8 @@ from streams.errors import StreamsError
 from streams.service import NotOwner
 from streams.watches import Watching
 
+WAIT_SECONDS: Final = 10
+"""Where the caller does not say, or says 0. Source: Conductor."""
 WAIT_SECONDS_MAX: Final = 60
 """For one call; whoever wants to wait longer asks again."""
 CHILDREN_WATCHED_MAX: Final = 1_000

@@ -12,7 +12,8 @@ from api.access.guard import principal_of
 from api.access.permissions import Need
 from api.errors import NotFound
 from api.keys import GATE
-from api.routing import Route
+from api.routing import Route, needed, shows
+from api.wire.outcomes import Caller, Token
 from api.wire.reading import read_object
 from api.wire.replies import json_reply
 from api.wire.violations import Wire, validated
@@ -27,9 +28,10 @@ class TokenRequest(Wire):
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/token`."""
+    token = shows(Token, "The token, valid for an hour.")
     return (
-        Route.post("/api/token", give_token, Need.NOTHING),
-        Route.get("/api/token/userInfo", show_caller, Need.KNOWN),
+        Route.post("/api/token", give_token, Need.NOTHING, body=needed(TokenRequest), replies=token),
+        Route.get("/api/token/userInfo", show_caller, Need.KNOWN, replies=shows(Caller, "Who calls.")),
     )
 
 

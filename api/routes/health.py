@@ -9,17 +9,24 @@ from aiohttp import web
 
 from api.access.permissions import Need
 from api.keys import node_of
-from api.routing import Route
+from api.routing import JSON, Reply, Route, shows, tells
 from api.version import version
+from api.wire.outcomes import Health
 from api.wire.replies import json_reply, text_reply
+
+_HEALTH = shows(
+    Health,
+    "The server can work.",
+    Reply(status=503, about="It cannot work, and says why.", media=JSON, of=Health),
+)
 
 
 def routes() -> tuple[Route, ...]:
     """Return the routes of health and version. Probes ask at the root, clients under `/api`."""
     return (
-        Route.get("/health", get_health, Need.NOTHING),
-        Route.get("/api/health", get_health, Need.NOTHING),
-        Route.get("/api/version", get_version, Need.NOTHING),
+        Route.get("/health", get_health, Need.NOTHING, replies=_HEALTH),
+        Route.get("/api/health", get_health, Need.NOTHING, replies=_HEALTH),
+        Route.get("/api/version", get_version, Need.NOTHING, replies=tells("The version.")),
     )
 
 

@@ -10,6 +10,7 @@ clients register so.
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -18,46 +19,63 @@ from api.access.guard import check_task, check_workflow, principal_of
 from api.access.permissions import Need
 from api.errors import Conflict, NotFound
 from api.keys import node_of
-from api.routing import Route
+from api.parameters import VERSION
+from api.routing import DONE, Route, needed, shows
+from api.wire import definitions as wire
 from api.wire.definitions import task_def_from, workflow_def_from
-from api.wire.reading import (
-    boolean_parameter,
-    integer_from_path,
-    optional_integer_parameter,
-    read_json,
-    read_list,
-)
+from api.wire.outcomes import BulkResponse, WorkflowDefSummary
+from api.wire.parameters import Flag
+from api.wire.reading import integer_from_path, read_json, read_list
 from api.wire.replies import empty_reply, json_reply
 from api.wire.workflows import bulk_json, definition_summary_json
 from engine.definitions import TaskDef, WorkflowDef
 from streams.service import Definitions
 from streams.task_wire import definition_json
 
+OVERWRITE: Final = Flag(name="overwrite", about="Replace a definition of the same name and version.")
+
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/metadata`."""
+    return (*_workflow_routes(), *_task_routes())
+
+
+def _workflow_routes() -> tuple[Route, ...]:
+    workflow_def, all_defs = needed(wire.WorkflowDef), shows(list[wire.WorkflowDef], "The definitions.")
+    versions = shows(list[WorkflowDefSummary], "The versions, oldest first.")
+    by_name = shows(dict[str, list[WorkflowDefSummary]], "The versions of each name, oldest first.")
+    names, bulk = shows(list[str], "The names, sorted."), shows(BulkResponse, "The names of what is registered.")
+    one = shows(wire.WorkflowDef, "The definition.")
+    path = "/api/metadata/workflow"
     return (
-        Route.post("/api/metadata/workflow", create_workflow_def, Need.AUTHOR),
-        Route.put("/api/metadata/workflow", put_workflow_defs, Need.AUTHOR),
-        Route.post("/api/metadata/workflow/validate", validate_workflow_def, Need.READ),
-        Route.get("/api/metadata/workflow", list_workflow_defs, Need.READ),
-        Route.get("/api/metadata/workflow/names", list_workflow_names, Need.READ),
-        Route.get("/api/metadata/workflow/names-and-versions", list_names_and_versions, Need.READ),
-        Route.get("/api/metadata/workflow/latest-versions", list_latest_versions, Need.READ),
-        Route.get("/api/metadata/workflow/{name}", get_workflow_def, Need.READ),
-        Route.get("/api/metadata/workflow/{name}/versions", list_versions, Need.READ),
-        Route.delete("/api/metadata/workflow/{name}/{version}", delete_workflow_def, Need.AUTHOR),
-        Route.post("/api/metadata/taskdefs", create_task_defs, Need.AUTHOR),
-        Route.put("/api/metadata/taskdefs", put_task_def, Need.AUTHOR),
-        Route.get("/api/metadata/taskdefs", list_task_defs, Need.READ),
-        Route.get("/api/metadata/taskdefs/{taskType}", get_task_def, Need.READ),
-        Route.delete("/api/metadata/taskdefs/{taskType}", delete_task_def, Need.AUTHOR),
+        Route.post(path, create_workflow_def, Need.AUTHOR, takes=(OVERWRITE,), body=workflow_def, replies=(DONE,)),
+        Route.put(path, put_workflow_defs, Need.AUTHOR, body=needed(list[wire.WorkflowDef]), replies=bulk),
+        Route.post(f"{path}/validate", validate_workflow_def, Need.READ, body=workflow_def, replies=(DONE,)),
+        Route.get(path, list_workflow_defs, Need.READ, replies=all_defs),
+        Route.get(f"{path}/names", list_workflow_names, Need.READ, replies=names),
+        Route.get(f"{path}/names-and-versions", list_names_and_versions, Need.READ, replies=by_name),
+        Route.get(f"{path}/latest-versions", list_latest_versions, Need.READ, replies=all_defs),
+        Route.get(f"{path}/{{name}}", get_workflow_def, Need.READ, takes=(VERSION,), replies=one),
+        Route.get(f"{path}/{{name}}/versions", list_versions, Need.READ, replies=versions),
+        Route.delete(f"{path}/{{name}}/{{version}}", delete_workflow_def, Need.AUTHOR, replies=(DONE,)),
+    )
+
+
+def _task_routes() -> tuple[Route, ...]:
+    task_def, task_defs = wire.TaskDef, list[wire.TaskDef]
+    path = "/api/metadata/taskdefs"
+    return (
+        Route.post(path, create_task_defs, Need.AUTHOR, body=needed(task_defs), replies=(DONE,)),
+        Route.put(path, put_task_def, Need.AUTHOR, body=needed(task_def), replies=(DONE,)),
+        Route.get(path, list_task_defs, Need.READ, replies=shows(task_defs, "The definitions.")),
+        Route.get(f"{path}/{{taskType}}", get_task_def, Need.READ, replies=shows(task_def, "The definition.")),
+        Route.delete(f"{path}/{{taskType}}", delete_task_def, Need.AUTHOR, replies=(DONE,)),
     )
 
 
 async def create_workflow_def(request: web.Request) -> web.Response:
     """Register a workflow definition. One of the same name and version is replaced only with `overwrite=true`."""
-    overwrite = boolean_parameter(request.query, "overwrite", default=False)
+    overwrite = OVERWRITE.of(request.query)
     definition = workflow_def_from(await read_json(request))
     check_workflow(request, definition.name)
     definitions = node_of(request).definitions
@@ -120,7 +138,7 @@ async def get_workflow_def(request: web.Request) -> web.Response:
     """Answer with a workflow definition, the newest version unless one is asked for."""
     name = request.match_info["name"]
     check_workflow(request, name)
-    version = optional_integer_parameter(request.query, "version")
+    version = VERSION.of(request.query)
     definition = node_of(request).definitions.workflow(name, version)
     if definition is None:
         message = f"No such workflow found by name: {name}, {_version_text(version)}"

@@ -12,16 +12,18 @@ from api.access.guard import check_workflow, principal_of
 from api.access.permissions import Need
 from api.errors import Refused
 from api.keys import node_of
-from api.routing import Route
+from api.routing import Route, needed, shows
 from api.wire.operations import start_from
 from api.wire.reading import read_object
-from api.wire.rehearsals import mocks_from, rehearsal_json
+from api.wire.rehearsals import WorkflowTestRequest, mocks_from, rehearsal_json
 from api.wire.replies import json_reply
+from api.wire.shapes import RehearsedWorkflow
 
 
 def routes() -> tuple[Route, ...]:
     """Return the one route."""
-    return (Route.post("/api/workflow/test", rehearse, Need.OPERATE),)
+    shown = shows(RehearsedWorkflow, "The workflow as the rehearsal has left it.")
+    return (Route.post("/api/workflow/test", rehearse, Need.OPERATE, body=needed(WorkflowTestRequest), replies=shown),)
 
 
 async def rehearse(request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ Source: the schema resource of Orkes' server, as Conductor's SDKs call it; the o
 """
 
 import time
+from typing import Final
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -15,24 +16,28 @@ from api.access.guard import check_workflow
 from api.access.permissions import Need
 from api.errors import NotFound
 from api.keys import node_of
-from api.routing import Route
-from api.wire.reading import boolean_parameter, integer_from_path, read_json
+from api.routing import DONE, Route, needed, shows
+from api.wire.parameters import Flag
+from api.wire.reading import integer_from_path, read_json
 from api.wire.replies import empty_reply, json_reply
-from api.wire.schemas import schema_def_from
-from engine.definitions import SchemaDef
+from api.wire.schemas import SchemaDef, schema_def_from
+from engine import definitions as engine
 from streams.service import Definitions
 from streams.task_wire import definition_json
+
+NEW_VERSION: Final = Flag(name="newVersion", about="Register each behind the newest version of its name.")
 
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/schema`."""
+    given, one, path = needed(list[SchemaDef]), shows(SchemaDef, "The schema."), "/api/schema"
     return (
-        Route.post("/api/schema", put_schemas, Need.AUTHOR),
-        Route.get("/api/schema", list_schemas, Need.READ),
-        Route.get("/api/schema/{name}", get_newest_schema, Need.READ),
-        Route.delete("/api/schema/{name}", delete_schemas, Need.AUTHOR),
-        Route.get("/api/schema/{name}/{version}", get_schema, Need.READ),
-        Route.delete("/api/schema/{name}/{version}", delete_schema, Need.AUTHOR),
+        Route.post(path, put_schemas, Need.AUTHOR, takes=(NEW_VERSION,), body=given, replies=(DONE,)),
+        Route.get(path, list_schemas, Need.READ, replies=shows(list[SchemaDef], "The schemas.")),
+        Route.get(f"{path}/{{name}}", get_newest_schema, Need.READ, replies=one),
+        Route.delete(f"{path}/{{name}}", delete_schemas, Need.AUTHOR, replies=(DONE,)),
+        Route.get(f"{path}/{{name}}/{{version}}", get_schema, Need.READ, replies=one),
+        Route.delete(f"{path}/{{name}}/{{version}}", delete_schema, Need.AUTHOR, replies=(DONE,)),
     )
 
 
@@ -45,7 +50,7 @@ async def put_schemas(request: web.Request) -> web.Response:
     ]
     for schema in found:
         check_workflow(request, schema.name)
-    is_new = boolean_parameter(request.query, "newVersion", default=False)
+    is_new = NEW_VERSION.of(request.query)
     definitions = node_of(request).definitions
     for schema in found:
         await _put(definitions, schema, is_new=is_new)
@@ -85,7 +90,7 @@ async def delete_schema(request: web.Request) -> web.Response:
     return empty_reply()
 
 
-async def _put(definitions: Definitions, schema: SchemaDef, *, is_new: bool) -> None:
+async def _put(definitions: Definitions, schema: engine.SchemaDef, *, is_new: bool) -> None:
     if is_new:
         newest = definitions.find_schema(schema.name, None)
         schema = replace(schema, version=1 if newest is None else newest.version + 1)
@@ -100,7 +105,7 @@ async def _put(definitions: Definitions, schema: SchemaDef, *, is_new: bool) -> 
     await definitions.put_schema(stamped)
 
 
-def _found(request: web.Request, version: int | None) -> SchemaDef:
+def _found(request: web.Request, version: int | None) -> engine.SchemaDef:
     name = request.match_info["name"]
     schema = node_of(request).definitions.find_schema(name, version)
     if schema is None:

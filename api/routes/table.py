@@ -8,8 +8,10 @@ from typing import Final
 
 from api.routes import (
     access,
+    document,
     health,
     metadata,
+    queues,
     rehearsal,
     schemas,
     search,
@@ -23,6 +25,7 @@ from api.routing import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *health.routes(),
+    *document.routes(),
     *access.routes(),
     *metadata.routes(),
     *schemas.routes(),
@@ -32,5 +35,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *workflow_changes.routes(),
     *rehearsal.routes(),
     *workflow.routes(),
+    *queues.routes(),
     *tasks.routes(),
 )

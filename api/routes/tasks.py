@@ -1,4 +1,4 @@
-"""Tasks, as workers and people see them: polls, results, signals, queues.
+"""Tasks, as workers and people see them: polls, results, signals.
 
 Must not hold tasks: the node's poll queues do. Keeps two invariants for workers: a poll answers with tasks or
 with none, never with a server error, because clients then back off for minutes; and a result is answered with
@@ -16,16 +16,19 @@ from aiohttp import web
 
 from api.access.guard import check_task, principal_of
 from api.access.permissions import Need
-from api.errors import NotFound, Refused, RequestInvalid, TryLater
+from api.errors import NotFound, Refused, TryLater
 from api.hop import OwnerUnreachable, is_hopped
 from api.keys import HOP, graph_of, node_of
 from api.lookup import accepted, state_of, submit
-from api.routing import Route
+from api.parameters import DOMAIN, REQUEST_ID, RETURN_STRATEGY
+from api.routing import DONE, NO_CONTENT, Declared, Route, needed, optional, shows, tells
 from api.signals import signal
-from api.wire.reading import integer_parameter, read_bytes, read_json, read_object, text_parameter
+from api.wire.parameters import Integer, Text
+from api.wire.reading import read_json, read_object
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
-from api.wire.task_results import result_status_from, task_result_from
-from api.wire.workflows import open_task_of, return_strategy, signal_json, task_json, workflow_json
+from api.wire.shapes import SignalResponse, Task, Workflow
+from api.wire.task_results import TaskResult, result_status_from, task_result_from
+from api.wire.workflows import open_task_of, signal_json, task_json, workflow_json
 from engine.commands import ReportTaskResult, UpdateTaskByRef
 from engine.ids import RefName, WorkflowId, parse_task_id
 from engine.json_value import JsonObject
@@ -41,28 +44,51 @@ POLL_TIMEOUT_MS_MAX: Final = 5_000
 """Conductor's: a longer wait is refused."""
 SINGLE_POLL_TIMEOUT_MS: Final = 100
 
+WORKER_ID: Final = Text(name="workerid", about="The worker's name.")
+WORKER_ID_TOO: Final = Text(name="workerId", about="The same, as some clients spell it.")
+COUNT: Final = Integer(
+    name="count", default=1, about=f"How many tasks at most; no more than {POLL_COUNT_MAX} are given."
+)
+TIMEOUT_MS: Final = Integer(
+    name="timeout",
+    default=SINGLE_POLL_TIMEOUT_MS,
+    maximum=POLL_TIMEOUT_MS_MAX,
+    about="How long to wait for the first task, in milliseconds.",
+)
+
 _log = structlog.get_logger(__name__)
 
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/tasks`. `signal` stands before the update by name, whose pattern covers it."""
+    worker = (WORKER_ID, WORKER_ID_TOO)
+    one = Declared(
+        busy=True, takes=(*worker, DOMAIN), replies=shows(Task, "A task, claimed for the worker.", NO_CONTENT)
+    )
+    batch = Declared(
+        busy=True, takes=(*worker, DOMAIN, COUNT, TIMEOUT_MS), replies=shows(list[Task], "Tasks, claimed.")
+    )
+    result, output = needed(TaskResult), optional(JsonObject)
+    id_told, freed = tells("The task's id."), shows(Task, "The next task, claimed for the worker.", NO_CONTENT)
+    shown = shows(Workflow, "The workflow.")
+    signalled = Declared(
+        takes=(RETURN_STRATEGY, REQUEST_ID),
+        body=output,
+        replies=shows(SignalResponse, "How the workflow stands."),
+    )
+    ended = tells("The task's id; no body where none was open.")
+    path = "/api/tasks/{workflowId}/{status}/signal"
+    by_ref = "/api/tasks/{workflowId}/{taskRefName}/{status}"
     return (
-        Route.get("/api/tasks/poll/{taskType}", poll, Need.WORK, busy=True),
-        Route.get("/api/tasks/poll/batch/{taskType}", poll_batch, Need.WORK, busy=True),
-        Route.post("/api/tasks", update, Need.WORK, busy=True),
-        Route.post("/api/tasks/update-v2", update_and_poll, Need.WORK, busy=True),
-        Route.get("/api/tasks/queue/sizes", queue_sizes, Need.READ),
-        Route.get("/api/tasks/queue/size", queue_size, Need.READ),
-        Route.get("/api/tasks/queue/all", queue_all, Need.READ),
-        Route.get("/api/tasks/queue/all/verbose", queue_all_verbose, Need.READ),
-        Route.post("/api/tasks/queue/requeue/{taskType}", requeue, Need.OPERATE),
-        Route.get("/api/tasks/queue/polldata", poll_data, Need.READ),
-        Route.get("/api/tasks/queue/polldata/all", poll_data_of_all, Need.READ),
-        Route.post("/api/tasks/{workflowId}/{status}/signal", signal_workflow, Need.OPERATE),
-        Route.post("/api/tasks/{workflowId}/{status}/signal/sync", signal_and_show, Need.OPERATE),
-        Route.post("/api/tasks/{workflowId}/{taskRefName}/{status}", update_by_ref, Need.OPERATE),
-        Route.post("/api/tasks/{workflowId}/{taskRefName}/{status}/sync", update_by_ref_and_show, Need.OPERATE),
-        Route.get("/api/tasks/{taskId}", get_task, Need.READ),
+        Route.get("/api/tasks/poll/{taskType}", poll, Need.WORK, **one),
+        Route.get("/api/tasks/poll/batch/{taskType}", poll_batch, Need.WORK, **batch),
+        Route.post("/api/tasks", update, Need.WORK, busy=True, body=result, replies=id_told),
+        Route.post("/api/tasks/update-v2", update_and_poll, Need.WORK, busy=True, body=result, replies=freed),
+        Route.post(path, signal_workflow, Need.OPERATE, body=output, replies=(DONE,)),
+        Route.post(f"{path}/sync", signal_and_show, Need.OPERATE, **signalled),
+        Route.post(by_ref, update_by_ref, Need.OPERATE, takes=worker, body=output, replies=ended),
+        Route.post(f"{by_ref}/sync", update_by_ref_and_show, Need.OPERATE, takes=worker, body=output, replies=shown),
+        Route.get("/api/tasks/{taskId}", get_task, Need.READ, replies=shows(Task, "The attempt.")),
     )
 
 
@@ -74,7 +100,7 @@ async def poll(request: web.Request) -> web.Response:
             request,
             request.match_info["taskType"],
             worker_id=_worker_id(request),
-            domain=text_parameter(query, "domain"),
+            domain=DOMAIN.of(query),
             count=1,
             timeout_ms=SINGLE_POLL_TIMEOUT_MS,
             here=is_hopped(request),
@@ -92,9 +118,9 @@ async def poll_batch(request: web.Request) -> web.Response:
             request,
             request.match_info["taskType"],
             worker_id=_worker_id(request),
-            domain=text_parameter(query, "domain"),
-            count=min(integer_parameter(query, "count", 1), POLL_COUNT_MAX),
-            timeout_ms=integer_parameter(query, "timeout", SINGLE_POLL_TIMEOUT_MS, maximum=POLL_TIMEOUT_MS_MAX),
+            domain=DOMAIN.of(query),
+            count=min(COUNT.of(query), POLL_COUNT_MAX),
+            timeout_ms=TIMEOUT_MS.of(query),
             here=is_hopped(request),
         )
     except PolledElsewhere as elsewhere:
@@ -154,7 +180,7 @@ async def signal_workflow(request: web.Request) -> web.Response:
 async def signal_and_show(request: web.Request) -> web.Response:
     """End the first task that waits for somebody; answer with what the return strategy wants to see."""
     status = result_status_from(request.match_info["status"])
-    strategy = return_strategy(request.query)
+    strategy = RETURN_STRATEGY.of(request.query)
     workflow_id = WorkflowId(request.match_info["workflowId"])
     blocking = await signal(request, workflow_id, status, await read_object(request))
     if blocking is None:
@@ -168,7 +194,7 @@ async def signal_and_show(request: web.Request) -> web.Response:
             target_graph=graph_of(request, target),
             blocking_graph=graph_of(request, blocking),
             strategy=strategy,
-            request_id=text_parameter(request.query, "requestId"),
+            request_id=REQUEST_ID.of(request.query),
         )
     )
 
@@ -185,80 +211,6 @@ async def get_task(request: web.Request) -> web.Response:
             return json_reply(task_json(state, graph_of(request, state), task))
     message = f"No such task found by id: {text}"
     raise NotFound(message)
-
-
-async def queue_sizes(request: web.Request) -> web.Response:
-    """Answer with how many tasks of the given types wait."""
-    types = request.query.getall("taskType", [])
-    for task_type in types:
-        check_task(request, task_type)
-    if not types:
-        message = "query parameter taskType must name a task type at least once, but is absent"
-        raise RequestInvalid(message)
-    sizes = _sizes(request)
-    return json_reply({task_type: sizes.get(task_type, 0) for task_type in types})
-
-
-async def queue_size(request: web.Request) -> web.Response:
-    """Answer with how many tasks of one type and domain wait."""
-    task_type = text_parameter(request.query, "taskType")
-    if not task_type:
-        message = "query parameter taskType must name a task type, but is absent"
-        raise RequestInvalid(message)
-    domain = text_parameter(request.query, "domain")
-    queue = f"{domain}:{task_type}" if domain else task_type
-    check_task(request, task_type)
-    return json_reply(_sizes(request).get(queue, 0))
-
-
-async def queue_all(request: web.Request) -> web.Response:
-    """Answer with how many tasks wait in each queue."""
-    return json_reply(_sizes(request))
-
-
-async def queue_all_verbose(request: web.Request) -> web.Response:
-    """Answer with how many tasks wait in each queue, in the shape of Conductor's queues of one shard."""
-    return json_reply({queue: {"a": {"size": size, "uacked": 0}} for queue, size in _sizes(request).items()})
-
-
-async def requeue(request: web.Request) -> web.Response:
-    """Answer with how many tasks of a type wait. Queues are derived from the log, so none has to be put back."""
-    task_type = request.match_info["taskType"]
-    check_task(request, task_type)
-    await read_bytes(request)
-    waiting = sum(size for queue, size in _sizes(request).items() if queue.rpartition(":")[2] == task_type)
-    return text_reply(str(waiting))
-
-
-async def poll_data(request: web.Request) -> web.Response:
-    """Answer with who polled one task type last."""
-    task_type = text_parameter(request.query, "taskType")
-    if not task_type:
-        message = "query parameter taskType must name a task type, but is absent"
-        raise RequestInvalid(message)
-    check_task(request, task_type)
-    return json_reply(_without_empty_domains(node_of(request).polls.poll_records(task_type)))
-
-
-async def poll_data_of_all(request: web.Request) -> web.Response:
-    """Answer with who polled last, for every task type."""
-    principal = principal_of(request)
-    records = [
-        record for record in node_of(request).polls.poll_records() if principal.may_see_task(record["queueName"])
-    ]
-    return json_reply(_without_empty_domains(records))
-
-
-def _sizes(request: web.Request) -> dict[str, int]:
-    """Return how many tasks wait in each queue that the caller may see. A queue is a type, or `domain:type`."""
-    principal = principal_of(request)
-    sizes = node_of(request).polls.sizes()
-    return {queue: size for queue, size in sizes.items() if principal.may_see_task(queue.rpartition(":")[2])}
-
-
-def _without_empty_domains(records: Sequence[JsonObject]) -> list[JsonObject]:
-    """Leave out the domain of who polls in none: clients tell that by its absence."""
-    return [{name: value for name, value in record.items() if value or name != "domain"} for record in records]
 
 
 async def _polled(
@@ -348,4 +300,4 @@ async def _update_by_ref(request: web.Request) -> tuple[WorkflowState, UpdateTas
 def _worker_id(request: web.Request) -> str:
     """Return the worker's name; clients spell the parameter in two ways."""
     query = request.query
-    return query.get("workerid") or query.get("workerId") or ""
+    return WORKER_ID.of(query) or WORKER_ID_TOO.of(query)

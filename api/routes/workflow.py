@@ -18,17 +18,26 @@ from api.correlation import CORRELATED_MAX, correlated, running
 from api.errors import RequestInvalid
 from api.keys import graph_of, node_of
 from api.lookup import accepted, state_of, submit
-from api.routing import Route
-from api.wire.operations import PRIORITY_MAX, skip_from, start_from
-from api.wire.reading import (
-    boolean_parameter,
-    integer_parameter,
-    optional_integer_parameter,
-    read_bytes,
-    read_ids,
-    read_object,
-    text_parameter,
+from api.parameters import (
+    REASON,
+    RESUME_SUBWORKFLOW_TASKS,
+    START,
+    TRIGGER_FAILURE_WORKFLOW,
+    USE_LATEST_DEFINITIONS,
+    VERSION,
 )
+from api.routing import DONE, NO_CONTENT, Declared, Route, needed, optional, shows, tells
+from api.wire import shapes
+from api.wire.operations import (
+    PRIORITY_MAX,
+    SKIP_PARAMETERS,
+    SkipTaskRequest,
+    StartWorkflowRequest,
+    skip_from,
+    start_from,
+)
+from api.wire.parameters import INSTANT_MAX, Choices, Flag, Integer, OptionalInteger, Text
+from api.wire.reading import read_bytes, read_ids, read_object
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.violations import Wire, validated
 from api.wire.waiting import add_waits
@@ -50,6 +59,20 @@ from engine.model import WorkflowState, status_of
 from engine.status import TaskStatus
 from streams.instants import epoch_ms
 
+CORRELATION_ID: Final = Text(name="correlationId", about="An id of the caller's own, to find the workflow by.")
+PRIORITY: Final = Integer(name="priority", default=0, maximum=PRIORITY_MAX, about="Kept with the workflow, and shown.")
+INCLUDE_TASKS: Final = Flag(name="includeTasks", default=True, about="Show the tasks.")
+WITH_TASKS: Final = Flag(name="includeTasks", about="Show the tasks.")
+INCLUDE_OUTPUT: Final = Flag(name="includeOutput", about="Show the output.")
+INCLUDE_VARIABLES: Final = Flag(name="includeVariables", about="Show the variables.")
+INCLUDE_CLOSED: Final = Flag(name="includeClosed", about="Also those that have ended.")
+COUNT: Final = Integer(name="count", default=15, about="How many to answer with at most.")
+STATUSES: Final = Choices(name="status", among=TaskStatus, about="Only tasks of these statuses; all if absent.")
+MESSAGE_ID: Final = Text(name="messageId", about="The same id a second time is the same message. Made if absent.")
+RUNNING_VERSION: Final = Integer(name="version", default=1, about="Of the definition; not looked at with both times.")
+BEGUN_AFTER: Final = OptionalInteger(name="startTime", maximum=INSTANT_MAX, about="Begun then or later, in epoch ms.")
+BEGUN_BEFORE: Final = OptionalInteger(name="endTime", maximum=INSTANT_MAX, about="Begun then or earlier, in epoch ms.")
+
 
 class CorrelatedRequest(Wire):
     """Which workflows, by correlation ids and names."""
@@ -60,24 +83,52 @@ class CorrelatedRequest(Wire):
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/workflow`."""
+    return (*_found(), *_single())
+
+
+def _single() -> tuple[Route, ...]:
+    started = tells("The workflow's id.")
+    status = shows(shapes.WorkflowState, "Its status.")
+    tasks = shows(shapes.TaskPage, "A page of its attempts.")
+    done = Declared(replies=(DONE,))
+    ends = (REASON, TRIGGER_FAILURE_WORKFLOW)
+    latest = Declared(takes=(USE_LATEST_DEFINITIONS,), replies=(NO_CONTENT,))
+    descend = Declared(takes=(RESUME_SUBWORKFLOW_TASKS,), replies=(NO_CONTENT,))
+    message = Declared(takes=(MESSAGE_ID,), body=optional(JsonObject), replies=tells("The message's id."))
+    skip = Declared(takes=SKIP_PARAMETERS, body=optional(SkipTaskRequest), replies=(DONE,))
+    named = Declared(takes=(VERSION, CORRELATION_ID, PRIORITY), body=optional(JsonObject), replies=started)
+    whole = Declared(takes=(INCLUDE_TASKS,), replies=shows(shapes.Workflow, "The workflow."))
+    path = "/api/workflow/{workflowId}"
     return (
-        Route.post("/api/workflow", start, Need.OPERATE),
-        Route.get("/api/workflow/running/{name}", list_running, Need.READ),
-        Route.put("/api/workflow/decide/{workflowId}", decide, Need.OPERATE),
-        Route.post("/api/workflow/{name}", start_by_name, Need.OPERATE),
-        Route.get("/api/workflow/{workflowId}", get, Need.READ),
-        Route.delete("/api/workflow/{workflowId}", terminate, Need.OPERATE),
-        Route.get("/api/workflow/{workflowId}/status", get_status, Need.READ),
-        Route.get("/api/workflow/{workflowId}/tasks", list_tasks, Need.READ),
-        Route.put("/api/workflow/{workflowId}/pause", pause, Need.OPERATE),
-        Route.put("/api/workflow/{workflowId}/resume", resume, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/restart", restart, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/retry", retry, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/messages", send_message, Need.OPERATE),
-        Route.put("/api/workflow/{workflowId}/skiptask/{taskRefName}", skip_task, Need.OPERATE),
-        Route.post("/api/workflow/correlated/batch", list_correlated_in_batch, Need.READ),
-        Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ),
-        Route.get("/api/workflow/{name}/correlated/{correlationId}", list_correlated, Need.READ),
+        Route.post("/api/workflow", start, Need.OPERATE, body=needed(StartWorkflowRequest), replies=started),
+        Route.put("/api/workflow/decide/{workflowId}", decide, Need.OPERATE, **done),
+        Route.post("/api/workflow/{name}", start_by_name, Need.OPERATE, **named),
+        Route.get(path, get, Need.READ, **whole),
+        Route.delete(path, terminate, Need.OPERATE, takes=ends, replies=(DONE,)),
+        Route.get(f"{path}/status", get_status, Need.READ, takes=(INCLUDE_OUTPUT, INCLUDE_VARIABLES), replies=status),
+        Route.get(f"{path}/tasks", list_tasks, Need.READ, takes=(START, COUNT, STATUSES), replies=tasks),
+        Route.put(f"{path}/pause", pause, Need.OPERATE, **done),
+        Route.put(f"{path}/resume", resume, Need.OPERATE, **done),
+        Route.post(f"{path}/restart", restart, Need.OPERATE, **latest),
+        Route.post(f"{path}/retry", retry, Need.OPERATE, **descend),
+        Route.post(f"{path}/messages", send_message, Need.OPERATE, **message),
+        Route.put(f"{path}/skiptask/{{taskRefName}}", skip_task, Need.OPERATE, **skip),
+    )
+
+
+def _found() -> tuple[Route, ...]:
+    takes = (INCLUDE_CLOSED, WITH_TASKS)
+    by_id = shows(dict[str, list[shapes.Workflow]], "The workflows of each correlation id.")
+    running_takes = (RUNNING_VERSION, BEGUN_AFTER, BEGUN_BEFORE)
+    ids, workflows = shows(list[str], "Their ids."), shows(list[shapes.Workflow], "The workflows, oldest first.")
+    batch = Declared(takes=takes, body=needed(CorrelatedRequest), replies=by_id)
+    many = Declared(takes=takes, body=needed(list[str]), replies=by_id)
+    one = "/api/workflow/{name}/correlated/{correlationId}"
+    return (
+        Route.get("/api/workflow/running/{name}", list_running, Need.READ, takes=running_takes, replies=ids),
+        Route.post("/api/workflow/correlated/batch", list_correlated_in_batch, Need.READ, **batch),
+        Route.post("/api/workflow/{name}/correlated", list_correlated_of_many, Need.READ, **many),
+        Route.get(one, list_correlated, Need.READ, takes=takes, replies=workflows),
     )
 
 
@@ -91,9 +142,9 @@ async def start_by_name(request: web.Request) -> web.Response:
     query = request.query
     command = StartWorkflow(
         name=request.match_info["name"],
-        version=optional_integer_parameter(query, "version"),
-        correlation_id=text_parameter(query, "correlationId") or None,
-        priority=integer_parameter(query, "priority", 0, maximum=PRIORITY_MAX),
+        version=VERSION.of(query),
+        correlation_id=CORRELATION_ID.of(query) or None,
+        priority=PRIORITY.of(query),
         input=await read_object(request),
     )
     return text_reply(await _start(request, command))
@@ -101,7 +152,7 @@ async def start_by_name(request: web.Request) -> web.Response:
 
 async def get(request: web.Request) -> web.Response:
     """Answer with a workflow, its tasks included unless told otherwise."""
-    include_tasks = boolean_parameter(request.query, "includeTasks", default=True)
+    include_tasks = INCLUDE_TASKS.of(request.query)
     state = await state_of(request, _workflow_id(request))
     graph = graph_of(request, state)
     wire = workflow_json(state, graph, include_tasks=include_tasks)
@@ -117,8 +168,8 @@ async def get_status(request: web.Request) -> web.Response:
     return json_reply(
         status_json(
             state,
-            include_output=boolean_parameter(query, "includeOutput", default=False),
-            include_variables=boolean_parameter(query, "includeVariables", default=False),
+            include_output=INCLUDE_OUTPUT.of(query),
+            include_variables=INCLUDE_VARIABLES.of(query),
         )
     )
 
@@ -126,9 +177,9 @@ async def get_status(request: web.Request) -> web.Response:
 async def list_tasks(request: web.Request) -> web.Response:
     """Answer with a page of a workflow's tasks, of the given statuses only if any are given."""
     query = request.query
-    first = integer_parameter(query, "start", 0)
-    count = integer_parameter(query, "count", 15)
-    wanted = _statuses(query.getall("status", []))
+    first = START.of(query)
+    count = COUNT.of(query)
+    wanted = STATUSES.of(query)
     state = await state_of(request, _workflow_id(request))
     tasks = [state.tasks[seq] for seq in sorted(state.tasks)]
     if wanted:
@@ -158,14 +209,14 @@ async def resume(request: web.Request) -> web.Response:
 
 async def restart(request: web.Request) -> web.Response:
     """Run an ended workflow again from its beginning."""
-    latest = boolean_parameter(request.query, "useLatestDefinitions", default=False)
+    latest = USE_LATEST_DEFINITIONS.of(request.query)
     await _send(request, RestartWorkflow(workflow_id=_workflow_id(request), use_latest_definitions=latest))
     return no_content()
 
 
 async def retry(request: web.Request) -> web.Response:
     """Give what failed a further attempt."""
-    descend = boolean_parameter(request.query, "resumeSubworkflowTasks", default=False)
+    descend = RESUME_SUBWORKFLOW_TASKS.of(request.query)
     await _send(request, RetryWorkflow(workflow_id=_workflow_id(request), resume_subworkflow_tasks=descend))
     return no_content()
 
@@ -186,7 +237,7 @@ async def skip_task(request: web.Request) -> web.Response:
 
 async def send_message(request: web.Request) -> web.Response:
     """Send a workflow a message; answer with its id. The same `messageId` a second time is the same message."""
-    message_id = text_parameter(request.query, "messageId") or str(uuid.uuid4())
+    message_id = MESSAGE_ID.of(request.query) or str(uuid.uuid4())
     payload = await read_object(request)
     command = SendMessage(workflow_id=_workflow_id(request), message_id=message_id, payload=payload)
     accepted(await submit(request, command))
@@ -200,8 +251,8 @@ async def terminate(request: web.Request) -> web.Response:
         request,
         TerminateWorkflow(
             workflow_id=_workflow_id(request),
-            reason=text_parameter(query, "reason") or None,
-            trigger_failure_workflow=boolean_parameter(query, "triggerFailureWorkflow", default=False),
+            reason=REASON.of(query) or None,
+            trigger_failure_workflow=TRIGGER_FAILURE_WORKFLOW.of(query),
         ),
     )
     return empty_reply()
@@ -210,14 +261,14 @@ async def terminate(request: web.Request) -> web.Response:
 async def list_running(request: web.Request) -> web.Response:
     """Answer with the ids of the running workflows of a name; with both times given, of all that began between them."""
     query = request.query
-    begun_after_ms = optional_integer_parameter(query, "startTime", maximum=_INSTANT_MAX)
-    begun_before_ms = optional_integer_parameter(query, "endTime", maximum=_INSTANT_MAX)
+    begun_after_ms = BEGUN_AFTER.of(query)
+    begun_before_ms = BEGUN_BEFORE.of(query)
     check_workflow(request, request.match_info["name"])
     return json_reply(
         await running(
             request,
             request.match_info["name"],
-            version=integer_parameter(query, "version", 1),
+            version=RUNNING_VERSION.of(query),
             window=None if begun_after_ms is None or begun_before_ms is None else (begun_after_ms, begun_before_ms),
         )
     )
@@ -230,14 +281,14 @@ async def list_correlated(request: web.Request) -> web.Response:
         request,
         request.match_info["name"],
         request.match_info["correlationId"],
-        include_closed=boolean_parameter(request.query, "includeClosed", default=False),
+        include_closed=INCLUDE_CLOSED.of(request.query),
     )
     return json_reply(_rendered(request, found))
 
 
 async def list_correlated_of_many(request: web.Request) -> web.Response:
     """Answer with a map from each correlation id of the body to the workflows of a name that carry it."""
-    include_closed = boolean_parameter(request.query, "includeClosed", default=False)
+    include_closed = INCLUDE_CLOSED.of(request.query)
     name = request.match_info["name"]
     check_workflow(request, name)
     found: dict[str, list[JsonObject]] = {}
@@ -249,7 +300,7 @@ async def list_correlated_of_many(request: web.Request) -> web.Response:
 
 async def list_correlated_in_batch(request: web.Request) -> web.Response:
     """Answer with a map from each correlation id to the workflows, of any of the names, that carry it."""
-    include_closed = boolean_parameter(request.query, "includeClosed", default=False)
+    include_closed = INCLUDE_CLOSED.of(request.query)
     wanted = validated(CorrelatedRequest, await read_object(request))
     if len(wanted.correlation_ids) * len(wanted.workflow_names) > CORRELATED_MAX:
         message = f"correlationIds times workflowNames must be at most {CORRELATED_MAX}; ask in several calls"
@@ -265,10 +316,6 @@ async def list_correlated_in_batch(request: web.Request) -> web.Response:
     return json_reply(found)
 
 
-_INSTANT_MAX: Final = 2**53
-"""Epoch milliseconds that every client can hold as a number."""
-
-
 async def _start(request: web.Request, command: StartWorkflow) -> WorkflowId:
     answer = await submit(request, command)
     accepted(answer)
@@ -282,16 +329,8 @@ async def _send(request: web.Request, command: Command) -> WorkflowState:
 
 
 def _rendered(request: web.Request, states: Sequence[WorkflowState]) -> list[JsonObject]:
-    include_tasks = boolean_parameter(request.query, "includeTasks", default=False)
+    include_tasks = WITH_TASKS.of(request.query)
     return [workflow_json(state, graph_of(request, state), include_tasks=include_tasks) for state in states]
-
-
-def _statuses(texts: Sequence[str]) -> frozenset[TaskStatus]:
-    try:
-        return frozenset(TaskStatus(text) for text in texts if text)
-    except ValueError:
-        message = f"query parameter status must be one of {', '.join(TaskStatus)}, but is {', '.join(texts)[:80]!r}"
-        raise RequestInvalid(message) from None
 
 
 def _workflow_id(request: web.Request) -> WorkflowId:

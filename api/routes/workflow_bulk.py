@@ -19,9 +19,17 @@ from api.errors import ApiError
 from api.hop import OwnerUnreachable, is_hopped
 from api.keys import HOP
 from api.lookup import submit
+from api.parameters import (
+    ARCHIVE_WORKFLOW,
+    REASON,
+    RESUME_SUBWORKFLOW_TASKS,
+    TRIGGER_FAILURE_WORKFLOW,
+    USE_LATEST_DEFINITIONS,
+)
 from api.routes.workflow_changes import remove_workflow
-from api.routing import Route
-from api.wire.reading import boolean_parameter, read_ids, text_parameter
+from api.routing import Route, needed, shows
+from api.wire.outcomes import BulkResponse
+from api.wire.reading import read_ids
 from api.wire.replies import json_reply
 from api.wire.workflows import bulk_json
 from engine.commands import (
@@ -44,15 +52,21 @@ AT_ONCE_MAX: Final = 64
 
 def routes() -> tuple[Route, ...]:
     """Return the routes under `/api/workflow/bulk`."""
+    ids, told = needed(list[str]), shows(BulkResponse, "How it went for each id.")
+    latest, descend = (USE_LATEST_DEFINITIONS,), (RESUME_SUBWORKFLOW_TASKS,)
+    ends, ends_and_goes = (REASON, TRIGGER_FAILURE_WORKFLOW), (REASON, ARCHIVE_WORKFLOW)
+    path = "/api/workflow/bulk"
     return (
-        Route.put("/api/workflow/bulk/pause", pause, Need.OPERATE),
-        Route.put("/api/workflow/bulk/resume", resume, Need.OPERATE),
-        Route.post("/api/workflow/bulk/restart", restart, Need.OPERATE),
-        Route.post("/api/workflow/bulk/retry", retry, Need.OPERATE),
-        Route.post("/api/workflow/bulk/terminate", terminate, Need.OPERATE),
-        Route.delete("/api/workflow/bulk/remove", remove, Need.OPERATE),
-        Route.post("/api/workflow/bulk/delete", remove, Need.OPERATE),
-        Route.delete("/api/workflow/bulk/terminate-remove", terminate_and_remove, Need.OPERATE),
+        Route.put(f"{path}/pause", pause, Need.OPERATE, body=ids, replies=told),
+        Route.put(f"{path}/resume", resume, Need.OPERATE, body=ids, replies=told),
+        Route.post(f"{path}/restart", restart, Need.OPERATE, takes=latest, body=ids, replies=told),
+        Route.post(f"{path}/retry", retry, Need.OPERATE, takes=descend, body=ids, replies=told),
+        Route.post(f"{path}/terminate", terminate, Need.OPERATE, takes=ends, body=ids, replies=told),
+        Route.delete(f"{path}/remove", remove, Need.OPERATE, takes=(ARCHIVE_WORKFLOW,), body=ids, replies=told),
+        Route.post(f"{path}/delete", remove, Need.OPERATE, takes=(ARCHIVE_WORKFLOW,), body=ids, replies=told),
+        Route.delete(
+            f"{path}/terminate-remove", terminate_and_remove, Need.OPERATE, takes=ends_and_goes, body=ids, replies=told
+        ),
     )
 
 
@@ -68,7 +82,7 @@ async def resume(request: web.Request) -> web.Response:
 
 async def restart(request: web.Request) -> web.Response:
     """Restart each workflow of the body's list."""
-    latest = boolean_parameter(request.query, "useLatestDefinitions", default=False)
+    latest = USE_LATEST_DEFINITIONS.of(request.query)
     return await _for_each(
         request,
         lambda workflow_id: RestartWorkflow(workflow_id=workflow_id, use_latest_definitions=latest),
@@ -79,7 +93,7 @@ async def restart(request: web.Request) -> web.Response:
 
 async def retry(request: web.Request) -> web.Response:
     """Retry each workflow of the body's list."""
-    resume = boolean_parameter(request.query, "resumeSubworkflowTasks", default=False)
+    resume = RESUME_SUBWORKFLOW_TASKS.of(request.query)
     return await _for_each(
         request,
         lambda workflow_id: RetryWorkflow(workflow_id=workflow_id, resume_subworkflow_tasks=resume),
@@ -90,8 +104,8 @@ async def retry(request: web.Request) -> web.Response:
 
 async def terminate(request: web.Request) -> web.Response:
     """Terminate each workflow of the body's list."""
-    reason = text_parameter(request.query, "reason")
-    compensate = boolean_parameter(request.query, "triggerFailureWorkflow", default=False)
+    reason = REASON.of(request.query)
+    compensate = TRIGGER_FAILURE_WORKFLOW.of(request.query)
     return await _for_each(
         request,
         lambda workflow_id: TerminateWorkflow(
@@ -104,15 +118,15 @@ async def terminate(request: web.Request) -> web.Response:
 
 async def remove(request: web.Request) -> web.Response:
     """Forget each ended workflow of the body's list; history too, unless they are archived."""
-    archive = boolean_parameter(request.query, "archiveWorkflow", default=True)
+    archive = ARCHIVE_WORKFLOW.of(request.query)
     path = f"/remove?archiveWorkflow={str(archive).lower()}"
     return await _each(request, lambda workflow_id: _removed(request, workflow_id, path, archive=archive))
 
 
 async def terminate_and_remove(request: web.Request) -> web.Response:
     """Terminate each workflow of the body's list that has not ended, then forget it."""
-    archive = boolean_parameter(request.query, "archiveWorkflow", default=True)
-    reason = text_parameter(request.query, "reason")
+    archive = ARCHIVE_WORKFLOW.of(request.query)
+    reason = REASON.of(request.query)
     path = f"/remove?archiveWorkflow={str(archive).lower()}"
 
     async def end(workflow_id: WorkflowId) -> str:

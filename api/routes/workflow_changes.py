@@ -15,12 +15,23 @@ from api.access.permissions import Need
 from api.errors import NotFound, RequestInvalid
 from api.keys import graph_of, node_of
 from api.lookup import accepted, state_anywhere, state_of, submit
-from api.routes.workflow_execute import Wish, response_about
-from api.routing import Route
-from api.wire.operations import rerun_from, state_update_from, upgrade_from
-from api.wire.reading import boolean_parameter, read_bytes, read_object, text_parameter
+from api.parameters import ARCHIVE_WORKFLOW, REASON, RETURN_STRATEGY
+from api.routes.workflow_execute import WISH, Wish, response_about
+from api.routing import DONE, NO_CONTENT, Route, needed, optional, shows, tells
+from api.wire.operations import (
+    RerunWorkflowRequest,
+    UpgradeWorkflowRequest,
+    WorkflowStateUpdate,
+    rerun_from,
+    state_update_from,
+    upgrade_from,
+)
+from api.wire.outcomes import UpgradeReport
+from api.wire.parameters import Flag
+from api.wire.reading import read_bytes, read_object
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
-from api.wire.workflows import return_strategy, workflow_json
+from api.wire.shapes import SignalResponse, Workflow
+from api.wire.workflows import workflow_json
 from engine.commands import (
     Command,
     JumpToTask,
@@ -41,18 +52,30 @@ GENERATIONS_MAX: Final = 1_100
 REMOVED_WITHIN_MS: Final = 5_000
 """How long a removal waits for the history to have let go of the workflow."""
 
+DRY_RUN: Final = Flag(name="dryRun", about="Only tell what fits.")
+
 
 def routes() -> tuple[Route, ...]:
     """Return the routes that change workflows."""
+    shown = shows(Workflow, "The workflow.")
+    settled = shows(SignalResponse, "What the workflow has come to, or how it stands.")
+    report = shows(UpgradeReport, "What fits the other version.")
+    rerun_body, state_body = optional(RerunWorkflowRequest), needed(WorkflowStateUpdate)
+    upgrade_body = optional(UpgradeWorkflowRequest)
+    gone, ends = (ARCHIVE_WORKFLOW,), (REASON, ARCHIVE_WORKFLOW)
+    waits = (*WISH, RETURN_STRATEGY)
+    path = "/api/workflow/{workflowId}"
     return (
-        Route.post("/api/workflow/{workflowId}/rerun", rerun, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/resetcallbacks", reset_callbacks, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/jump/{taskReferenceName}", jump, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/variables", update_variables, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/state", update_state, Need.OPERATE),
-        Route.post("/api/workflow/{workflowId}/upgrade", upgrade, Need.OPERATE),
-        Route.delete("/api/workflow/{workflowId}/remove", remove, Need.OPERATE),
-        Route.delete("/api/workflow/{workflowId}/terminate-remove", terminate_and_remove, Need.OPERATE),
+        Route.post(f"{path}/rerun", rerun, Need.OPERATE, body=rerun_body, replies=tells("The workflow's id.")),
+        Route.post(f"{path}/resetcallbacks", reset_callbacks, Need.OPERATE, replies=(NO_CONTENT,)),
+        Route.post(
+            f"{path}/jump/{{taskReferenceName}}", jump, Need.OPERATE, body=optional(JsonObject), replies=(DONE,)
+        ),
+        Route.post(f"{path}/variables", update_variables, Need.OPERATE, body=optional(JsonObject), replies=shown),
+        Route.post(f"{path}/state", update_state, Need.OPERATE, takes=waits, body=state_body, replies=settled),
+        Route.post(f"{path}/upgrade", upgrade, Need.OPERATE, takes=(DRY_RUN,), body=upgrade_body, replies=report),
+        Route.delete(f"{path}/remove", remove, Need.OPERATE, takes=gone, replies=(DONE,)),
+        Route.delete(f"{path}/terminate-remove", terminate_and_remove, Need.OPERATE, takes=ends, replies=(DONE,)),
     )
 
 
@@ -91,7 +114,7 @@ async def update_variables(request: web.Request) -> web.Response:
 
 async def update_state(request: web.Request) -> web.Response:
     """Set variables and report on a task in one decision, wait until the workflow settles, and answer with it."""
-    wish = Wish.of(request.query, return_strategy(request.query))
+    wish = Wish.of(request.query, RETURN_STRATEGY.of(request.query))
     workflow_id = _workflow_id(request)
     accepted(await submit(request, state_update_from(workflow_id, await read_object(request))))
     return json_reply(await response_about(request, workflow_id, wish))
@@ -102,7 +125,7 @@ async def upgrade(request: web.Request) -> web.Response:
     command = upgrade_from(_workflow_id(request), await read_object(request))
     state = await state_of(request, command.workflow_id)
     report = _fit_json(request, state, command)
-    if not boolean_parameter(request.query, "dryRun", default=False):
+    if not DRY_RUN.of(request.query):
         accepted(await submit(request, command))
     return json_reply(report)
 
@@ -110,16 +133,14 @@ async def upgrade(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """Forget an ended workflow: its history too, unless it is archived."""
     await read_bytes(request)
-    await remove_workflow(
-        request, _workflow_id(request), archive=boolean_parameter(request.query, "archiveWorkflow", default=True)
-    )
+    await remove_workflow(request, _workflow_id(request), archive=ARCHIVE_WORKFLOW.of(request.query))
     return empty_reply()
 
 
 async def terminate_and_remove(request: web.Request) -> web.Response:
     """Terminate a workflow, then do as `remove` does."""
     workflow_id = _workflow_id(request)
-    reason = text_parameter(request.query, "reason") or None
+    reason = REASON.of(request.query) or None
     answer = await submit(request, TerminateWorkflow(workflow_id=workflow_id, reason=reason))
     if answer.state is None:
         accepted(answer)  # one that has completed is in its end, too

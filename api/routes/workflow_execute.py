@@ -22,40 +22,51 @@ from api.errors import TryLater, error_json
 from api.hop import OwnerUnreachable
 from api.keys import HOP, graph_of
 from api.lookup import accepted, submit
-from api.routing import Route
-from api.waiting import ELSEWHERE_SECONDS, PAUSE_S, WAIT_SECONDS_MAX, settled
-from api.wire.operations import start_from
-from api.wire.reading import (
-    integer_from_path,
-    integer_parameter,
-    optional_integer_parameter,
-    read_object,
-    text_parameter,
-)
+from api.parameters import REQUEST_ID, RETURN_STRATEGY, VERSION, WAIT_FOR_SECONDS, WAIT_UNTIL_TASK_REF
+from api.routing import JSON, Reply, Route, needed, optional, shows
+from api.waiting import ELSEWHERE_SECONDS, PAUSE_S, WAIT_SECONDS, settled
+from api.wire.operations import StartWorkflowRequest, start_from
+from api.wire.outcomes import ErrorResponse
+from api.wire.parameters import AllOthers, in_header
+from api.wire.reading import integer_from_path, read_object
 from api.wire.replies import json_reply
-from api.wire.workflows import ReturnStrategy, return_strategy, signal_json
+from api.wire.shapes import SignalResponse
+from api.wire.workflows import ReturnStrategy, signal_json
 from engine.commands import StartWorkflow
 from engine.ids import RefName, WorkflowId
 from engine.json_value import JsonObject
 from engine.status import WORKFLOW_TERMINAL, WorkflowStatus
 from streams.service import NotOwner
 
-WAIT_SECONDS: Final = 10
-"""Where the caller does not say, or says 0. Source: Conductor."""
 _LOOK_S: Final = 0.05
 """For a look at a workflow when the time is over already."""
 _DONE: Final = 200
 _GOES_ON: Final = 202
 _NOT_COMPLETED: Final = 422
 
+INPUT: Final = AllOthers(name="input", but=(VERSION.name,), about="The workflow's input, one parameter per member.")
+WISH: Final = (WAIT_FOR_SECONDS, WAIT_UNTIL_TASK_REF, REQUEST_ID)
+
 
 def routes() -> tuple[Route, ...]:
     """Return the routes of synchronous execution."""
+    # The answers of workflows that are called: their output is what they make of it.
+    which = (("X-Workflow-Id", "The workflow."), ("X-Workflow-Status", "Its status."))
+    called = (
+        Reply(about="It has completed: its output.", media=JSON, of=JsonObject, headers=which),
+        Reply(about="It goes on: its output so far.", status=_GOES_ON, media=JSON, of=JsonObject, headers=which),
+        Reply(about="It has ended otherwise.", status=_NOT_COMPLETED, media=JSON, of=ErrorResponse, headers=which),
+    )
+    stands = shows(SignalResponse, "How the workflow stands.")
+    waits = (*WISH, RETURN_STRATEGY)
+    wish = (VERSION, *(in_header(part) for part in WISH))
+    body = needed(StartWorkflowRequest)
+    path = "/api/workflow/execute/{name}"
     return (
-        Route.post("/api/workflow/execute/{name}/{version}", execute, Need.OPERATE),
-        Route.post("/api/workflow/execute/{name}", call, Need.OPERATE),
-        Route.get("/api/workflow/execute/{name}", call_by_query, Need.OPERATE),
-        Route.get("/api/workflow/{workflowId}/await", await_settled, Need.READ),
+        Route.post(f"{path}/{{version}}", execute, Need.OPERATE, takes=waits, body=body, replies=stands),
+        Route.post(path, call, Need.OPERATE, takes=wish, body=optional(JsonObject), replies=called),
+        Route.get(path, call_by_query, Need.OPERATE, takes=(*wish, INPUT), replies=called),
+        Route.get("/api/workflow/{workflowId}/await", await_settled, Need.READ, takes=waits, replies=stands),
     )
 
 
@@ -74,12 +85,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RequestInvalid: a part of it cannot be read.
         """
-        wait_s = integer_parameter(given, "waitForSeconds", WAIT_SECONDS, maximum=WAIT_SECONDS_MAX) or WAIT_SECONDS
-        refs = text_parameter(given, "waitUntilTaskRef").split(",")
+        wait_s = WAIT_FOR_SECONDS.of(given) or WAIT_SECONDS
+        refs = WAIT_UNTIL_TASK_REF.of(given).split(",")
         return cls(
             refs=tuple(RefName(ref.strip()) for ref in refs if ref.strip()),
             strategy=strategy,
-            request_id=text_parameter(given, "requestId"),
+            request_id=REQUEST_ID.of(given),
             until=time.monotonic() + wait_s,
         )
 
@@ -91,7 +102,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 async def execute(request: web.Request) -> web.Response:
     """Start a workflow, wait until it settles, and answer with what the return strategy wants to see."""
-    wish = Wish.of(request.query, return_strategy(request.query))
+    wish = Wish.of(request.query, RETURN_STRATEGY.of(request.query))
     name = request.match_info["name"]
     version = integer_from_path(request, "version") or None
     command = start_from({**await read_object(request), "name": name, "version": version})
@@ -106,13 +117,13 @@ async def call(request: web.Request) -> web.Response:
 
 async def call_by_query(request: web.Request) -> web.Response:
     """Call a workflow: its input is the query, the answer its output."""
-    given: JsonObject = {name: value for name, value in request.query.items() if name != "version"}
+    given: JsonObject = INPUT.of(request.query)
     return await _called(request, given)
 
 
 async def await_settled(request: web.Request) -> web.Response:
     """Wait until a workflow settles, and answer with what the return strategy wants to see."""
-    wish = Wish.of(request.query, return_strategy(request.query))
+    wish = Wish.of(request.query, RETURN_STRATEGY.of(request.query))
     return json_reply(await response_about(request, WorkflowId(request.match_info["workflowId"]), wish))
 
 
@@ -120,7 +131,7 @@ async def _called(request: web.Request, given: JsonObject) -> web.Response:
     # The wish comes in headers: the query is the workflow's own.
     wish = Wish.of(request.headers, ReturnStrategy.TARGET_WORKFLOW)
     name = request.match_info["name"]
-    version = optional_integer_parameter(request.query, "version")
+    version = VERSION.of(request.query)
     workflow_id = await _started(request, StartWorkflow(name=name, version=version, input=given))
     response = await _response_anywhere(request, workflow_id, wish)
     status = response["targetWorkflowStatus"]

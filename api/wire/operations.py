@@ -8,7 +8,6 @@ Source: conductor-common `StartWorkflowRequest`, `SkipTaskRequest`, `RerunWorkfl
 """
 
 import ast
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -16,11 +15,12 @@ import orjson
 from pydantic import Field
 
 from api.errors import RequestInvalid
-from api.wire.definitions import Domains, workflow_def_from
+from api.wire.definitions import Domains, WorkflowDef, workflow_def_from
 from api.wire.integers import Int
+from api.wire.parameters import Members, Verbatim
 from api.wire.strict_json import JsonInvalid, parse
 from api.wire.task_results import TaskResult
-from api.wire.violations import Wire, validated
+from api.wire.violations import ShownAs, Wire, validated
 from engine.commands import RerunWorkflow, SkipTask, StartWorkflow, UpdateState, UpgradeWorkflow
 from engine.idempotency import KEY_CHARS_MAX, Strategy
 from engine.ids import RefName, TaskId, WorkflowId
@@ -33,7 +33,12 @@ PRIORITY_MAX: Final = 99
 SKIP_REQUEST_CHARS_MAX: Final = 100_000
 """A query cannot be longer than this anyway; it bounds what the literal parser is given."""
 
-_FIELD_OF_QUERY: Final = re.compile(r"(taskInput|taskOutput)\[([^\]]+)\]")
+SKIP_TASK_REQUEST: Final = Verbatim(
+    name="skipTaskRequest", about="The body, for clients that send it so: as JSON, or as Python prints it."
+)
+TASK_INPUT: Final = Members(name="taskInput", about="Members of the body's `taskInput`, one by one.")
+TASK_OUTPUT: Final = Members(name="taskOutput", about="Members of the body's `taskOutput`, one by one.")
+SKIP_PARAMETERS: Final = (SKIP_TASK_REQUEST, TASK_INPUT, TASK_OUTPUT)
 
 
 class StartWorkflowRequest(Wire):
@@ -44,7 +49,7 @@ class StartWorkflowRequest(Wire):
     correlation_id: str | None = None
     input: JsonObject | None = None
     task_to_domain: Domains | None = None
-    workflow_def: JsonObject | None = None
+    workflow_def: Annotated[JsonObject, ShownAs(WorkflowDef)] | None = None
     external_input_payload_storage_path: str | None = None
     priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] | None = None
     created_by: str | None = None
@@ -65,7 +70,7 @@ class WorkflowStateUpdate(Wire):
     """Orkes' WorkflowStateUpdate: variables, and how a task went."""
 
     task_reference_name: str | None = None
-    task_result: JsonObject | None = None
+    task_result: Annotated[JsonObject, ShownAs(TaskResult)] | None = None
     variables: JsonObject | None = None
 
 
@@ -126,12 +131,13 @@ def skip_from(workflow_id: WorkflowId, ref: RefName, body: JsonObject, query: Ma
         RequestInvalid: with every broken rule.
     """
     fields: JsonObject = dict(body)
-    if not fields and "skipTaskRequest" in query:
-        fields = _literal(query["skipTaskRequest"])
-    for name, value in query.items():
-        found = _FIELD_OF_QUERY.fullmatch(name)
-        if found is not None:
-            fields.setdefault(found[1], {})[found[2]] = value
+    literal = SKIP_TASK_REQUEST.of(query)
+    if not fields and literal is not None:
+        fields = _literal(literal)
+    for parameter in (TASK_INPUT, TASK_OUTPUT):
+        members = parameter.of(query)
+        if members:
+            fields[parameter.name] = {**(fields.get(parameter.name) or {}), **members}
     request = validated(SkipTaskRequest, fields)
     return SkipTask(
         workflow_id=workflow_id,

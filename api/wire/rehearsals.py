@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from api.wire.definitions import WorkflowDef as WireWorkflowDef
 from api.wire.definitions import workflow_def_from
-from api.wire.violations import Wire, validated
+from api.wire.operations import StartWorkflowRequest
+from api.wire.violations import ShownAs, Wire, validated
 from api.wire.waiting import add_waits
 from api.wire.workflows import workflow_json
 from engine.definitions import WorkflowDef
@@ -42,7 +44,11 @@ class MocksRequest(Wire):
 
     task_ref_to_mock_output: dict[str, list[MockRequest]] = {}
     sub_workflow_test_request: "dict[str, MocksRequest]" = {}
-    workflow_def: JsonObject | None = None
+    workflow_def: Annotated[JsonObject, ShownAs(WireWorkflowDef)] | None = None
+
+
+class WorkflowTestRequest(MocksRequest, StartWorkflowRequest):
+    """Conductor's WorkflowTestRequest: a start request, and the answers of workers."""
 
 
 def mocks_from(value: JsonObject) -> tuple[Mocks, list[WorkflowDef]]:

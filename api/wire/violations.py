@@ -9,8 +9,11 @@ ignored, null means absent, numbers come as texts and texts as numbers.
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+import msgspec
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 from api.errors import RequestInvalid
 from engine.json_value import JsonValue
@@ -38,6 +41,17 @@ class Wire(BaseModel):
         if isinstance(value, dict):
             return {name: item for name, item in value.items() if item is not None}
         return value
+
+
+class ShownAs(msgspec.Struct, frozen=True):
+    """Mark of a field that is read as plain JSON and then by a model of its own: the document shows that model."""
+
+    model: type[BaseModel]
+
+    def __get_pydantic_json_schema__(self, _: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of the model in place of that of plain JSON."""
+        # Inside of something, so that a reference to the component of the model comes, not its fields.
+        return handler(core_schema.nullable_schema(TypeAdapter(self.model).core_schema))
 
 
 def validated(model: type[Model], value: JsonValue, *, at: str = "") -> Model:

@@ -11,8 +11,6 @@ Source: conductor-common `Workflow`, `WorkflowStatus`, `SignalResponse`, `BulkRe
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from api.errors import RequestInvalid
-from api.wire.reading import text_parameter
 from engine.definitions import WorkflowDef
 from engine.graph import Graph
 from engine.ids import RefName, WorkflowId, task_id
@@ -30,20 +28,6 @@ class ReturnStrategy(StrEnum):
     BLOCKING_WORKFLOW = "BLOCKING_WORKFLOW"
     BLOCKING_TASK = "BLOCKING_TASK"
     BLOCKING_TASK_INPUT = "BLOCKING_TASK_INPUT"
-
-
-def return_strategy(query: Mapping[str, str]) -> ReturnStrategy:
-    """Return the strategy that a query names, the whole target where it names none.
-
-    Raises:
-        RequestInvalid: there is none of that name.
-    """
-    text = text_parameter(query, "returnStrategy", ReturnStrategy.TARGET_WORKFLOW.value)
-    try:
-        return ReturnStrategy(text)
-    except ValueError:
-        message = f"query parameter returnStrategy must be one of {', '.join(ReturnStrategy)}, but is {text[:40]!r}"
-        raise RequestInvalid(message) from None
 
 
 def workflow_json(state: WorkflowState, graph: Graph, *, include_tasks: bool = True) -> JsonObject:

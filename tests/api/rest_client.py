@@ -1,7 +1,8 @@
 """A client of the REST interface in the words of the tests.
 
 Holds what a test says often: ask, and the answer must look so. Must not know a running server. Keeps the
-invariant that an answer of another status or type than expected fails the test with the server's words.
+invariants that an answer of another status or type than expected fails the test with the server's words, and that
+every answer is what the document of the interface says.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from engine.json_value import JsonObject, JsonValue
 from streams.service import Node
+from tests.api.described import check_answer
 
 
 class Rest:
@@ -28,6 +30,7 @@ class Rest:
             options.setdefault("headers", {"Content-Type": "application/json"})
         response = await self.client.request(method, path, **options)
         await response.read()
+        await check_answer(method, response)
         return response
 
     async def json(self, method: str, path: str, body: JsonValue = None, *, status: int = 200) -> JsonValue:

@@ -31,9 +31,9 @@ def _types() -> dict[str, set[str]]:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == definitions.__name__
     }
     for module in pkgutil.iter_modules(api.wire.__path__):
-        for name, kind in vars(importlib.import_module(f"api.wire.{module.name}")).items():
+        for kind in vars(importlib.import_module(f"api.wire.{module.name}")).values():
             if isinstance(kind, type) and issubclass(kind, Wire) and kind is not Wire:
-                found.setdefault(name, set()).update(to_camel(field) for field in kind.model_fields)
+                found.setdefault(kind.__name__, set()).update(to_camel(field) for field in kind.model_fields)
     return found
 
 

@@ -14,7 +14,7 @@ REFUSED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", 
 REFUSED_CLASS_WORDS = {"Abstract", "Base", "Data", "Helper", "Impl", "Info", "Manager", "Util", "Utils"}
 
 # Class name -> reason, for a name that an outside interface dictates.
-CLASS_NAME_EXCEPTIONS: dict[str, str] = {}
+CLASS_NAME_EXCEPTIONS: dict[str, str] = {"PollData": "Conductor's name for the answer, which the document shows"}
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")
 
