@@ -6,6 +6,7 @@ import signal
 import msgspec
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from streams.errors import ScriptsUnavailable
 from streams.scripts import limits
@@ -437,13 +438,12 @@ async def test_protections_are_described() -> None:
     assert {"ends with the server", "no new privileges", "no new file descriptors"} <= set(protections)
 
 
-async def test_missing_interpreter_is_logged_and_scripts_are_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_missing_interpreter_is_logged_and_scripts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server goes on without scripts, and the log says why."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    async with ScriptPool(ScriptSettings(processes=1, spares=0, wait_ms_max=50)) as pool:
-        with pytest.raises(ScriptsUnavailable):
-            await pool.run(js("1"))
+    with capture_logs() as logged:
+        async with ScriptPool(ScriptSettings(processes=1, spares=0, wait_ms_max=50)) as pool:
+            with pytest.raises(ScriptsUnavailable):
+                await pool.run(js("1"))
 
-    assert "script_process_not_started" in capsys.readouterr().out
+    assert "script_process_not_started" in {entry["event"] for entry in logged}
