@@ -200,6 +200,11 @@ class SchemaDef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     updated_by: str | None = None
 
 
+def version_text(version: int | None) -> str:
+    """Return how a version is named where it was asked for in vain."""
+    return "any version" if version is None else f"version {version}"
+
+
 def definition_hash(definition: WorkflowDef | TaskDef | SchemaDef) -> DefinitionHash:
     """Return the name of a definition's content: 128 bits of BLAKE2b over its canonical JSON, in hexadecimal."""
     canonical = msgspec.json.encode(definition, order="deterministic")

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.commands import StartWorkflow
 from engine.context import DefinitionSource
-from engine.definitions import WorkflowDef
+from engine.definitions import WorkflowDef, version_text
 from engine.events import FailureStart, WorkflowEnded
 from engine.expressions.references import resolve
 from engine.ids import failure_workflow_id, task_id
@@ -38,7 +38,7 @@ def failure_start(
     if not isinstance(name, str) or not name:
         return None, {NOTED: f"failureWorkflow {definition.failure_workflow!r} should name a workflow, not {name!r}"}
     if definitions.find_workflow(name, version) is None:
-        wanted = "any version" if version is None else f"version {version}"
+        wanted = version_text(version)
         return None, {NOTED: f"No such workflow found. name={name}, {wanted}: no failure workflow was started"}
     workflow_id = failure_workflow_id(state.workflow_id, state.run)
     return FailureStart(workflow_id=workflow_id, name=name, version=version), {NOTED: workflow_id}

@@ -13,9 +13,11 @@ Source: Conductor's `IdempotencyStrategy`, which its open-source server accepts 
 from enum import StrEnum
 from typing import Final
 
-from engine.commands import ReportChildStart, StartWorkflow
+from engine.commands import Command, ReportChildEnd, ReportChildStart, StartWorkflow
 from engine.ids import WorkflowId
 from engine.json_value import JsonValue
+from engine.rejections import Rejected, RejectionCode
+from engine.status import WorkflowStatus
 
 KEY_CHARS_MAX: Final = 1_000
 """A key is hashed into an id, but it is also stored with every workflow that it started."""
@@ -80,3 +82,32 @@ def notice_of_start(command: StartWorkflow, first: WorkflowId, found: WorkflowId
     if asker is None:
         return ()
     return (ReportChildStart(workflow_id=asker.workflow_id, task_seq=asker.task_seq, child_id=found),)
+
+
+def notice_of_refused_start(command: StartWorkflow, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
+    """Return what tells the task that asked for a start that there is none: it must not wait for ever.
+
+    A child that has run and ended has told its parent before: its start came a second time. Not so where an idempotency
+    key is the reason: that workflow may be another's. `workflow_id` is the one that the task waits for.
+    """
+    starter, parent = command.starter, command.parent
+    if starter is not None:
+        return (
+            ReportChildStart(
+                workflow_id=starter.workflow_id,
+                task_seq=starter.task_seq,
+                child_id=workflow_id,
+                refusal=refusal.reason,
+            ),
+        )
+    if parent is None or (refusal.code is RejectionCode.WORKFLOW_EXISTS and not command.idempotency_key):
+        return ()
+    return (
+        ReportChildEnd(
+            workflow_id=parent.workflow_id,
+            task_seq=parent.task_seq,
+            child_id=workflow_id,
+            status=WorkflowStatus.FAILED,
+            reason=refusal.reason,
+        ),
+    )

@@ -107,10 +107,10 @@ def _task_scheduled(state: WorkflowState, event: TaskScheduled) -> Effects:
     return (*_timer(task), DispatchTask(seq=event.seq)) if _is_out(task, state) else _timer(task)
 
 
-def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostponed) -> Effects:
+def _task_offered_again(state: WorkflowState, event: TaskReleased | TaskPostponed | SlotObtained) -> Effects:
     task = state.tasks.get(event.seq)
     if not isinstance(task, PendingTask):
-        return ()
+        return ()  # begun in the same decision, or ended since
     timer = _replaced_timer(task)
     return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
 
@@ -259,14 +259,6 @@ def _slot_awaited(state: WorkflowState, event: SlotAwaited) -> Effects:
     return (SendCommand(command=command),)
 
 
-def _slot_obtained(state: WorkflowState, event: SlotObtained) -> Effects:
-    task = state.tasks.get(event.seq)
-    if not isinstance(task, PendingTask):
-        return ()  # begun in the same decision, or ended since
-    timer = _replaced_timer(task)
-    return (*timer, DispatchTask(seq=event.seq)) if _is_out(task, state) else timer
-
-
 def _slot_returned(state: WorkflowState, event: SlotReturned) -> Effects:
     return (SendCommand(command=_release(state.workflow_id, event)),)
 
@@ -375,7 +367,7 @@ _EFFECTS: Final = cast(
         ChildResumeRequested: _child_resume_requested,
         StartRequested: _start_requested,
         SlotAwaited: _slot_awaited,
-        SlotObtained: _slot_obtained,
+        SlotObtained: _task_offered_again,
         SlotReturned: _slot_returned,
         ParentAttached: _parent_attached,
         MessagePosted: _message_posted,

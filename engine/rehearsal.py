@@ -30,7 +30,7 @@ from engine.dispatch import TO_SCRIPT, TO_WORKER
 from engine.effects import ArmTimer, DisarmTimer, DispatchTask, Effect, SendCommand
 from engine.events import Event, TaskStarted
 from engine.graph import Graph, Graphs
-from engine.idempotency import notice_of_start
+from engine.idempotency import notice_of_refused_start, notice_of_start
 from engine.ids import TaskId, TaskSeq, WorkflowId, task_id
 from engine.json_value import JsonObject, JsonValue
 from engine.limiter.commands import AcquireSlot, NoteSlotStart, ReleaseSlot
@@ -38,7 +38,7 @@ from engine.mocks import NO_MOCKS, MockCounter, Mocks, TaskFunction, TaskMock, a
 from engine.model import EndedTask, OpenTask, RunningTask, WorkflowState
 from engine.outward import effects_of
 from engine.rehearsed_commands import REHEARSAL_WORKER, granted, report, same
-from engine.rehearsed_keys import RehearsedKeys, notice_of_refusal
+from engine.rehearsed_keys import RehearsedKeys
 from engine.rejections import Rejected
 from engine.scheduling import ENGINE_WORKER
 from engine.schemas import SchemaValidator
@@ -253,7 +253,7 @@ class Rehearsal:
             return  # as in a server: whoever sent it is told, and nothing changes
         if command.workflow_id == self._root:
             self.refused = refusal
-        self._tell(*notice_of_refusal(command, refusal))
+        self._tell(*notice_of_refused_start(command, workflow_of(command) or WorkflowId(""), refusal))
 
     def _tell(self, *commands: Command) -> None:
         for command in commands:

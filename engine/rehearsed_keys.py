@@ -7,12 +7,11 @@ workflows than those of the rehearsal.
 
 from collections.abc import Mapping
 
-from engine.commands import Command, ReportChildEnd, ReportChildStart, StartWorkflow, is_same_task, workflow_of
+from engine.commands import StartWorkflow, is_same_task
 from engine.idempotency import Verdict, problem_of, strategy_of, verdict_of
 from engine.ids import WorkflowId, generation_of, successor_workflow_id
 from engine.model import WorkflowState
 from engine.rejections import Rejected, RejectionCode
-from engine.status import WorkflowStatus
 
 
 class RehearsedKeys:
@@ -47,28 +46,3 @@ class RehearsedKeys:
             generation = 1 if named is None else named[1] + 1
             holder = self._newest[first] = successor_workflow_id(first, generation, 0)
         return holder
-
-
-def notice_of_refusal(command: StartWorkflow, refusal: Rejected) -> tuple[Command, ...]:
-    """Return what tells the task that asked for a start that there is none."""
-    child_id = workflow_of(command) or WorkflowId("")
-    if command.parent is not None:
-        return (
-            ReportChildEnd(
-                workflow_id=command.parent.workflow_id,
-                task_seq=command.parent.task_seq,
-                child_id=child_id,
-                status=WorkflowStatus.FAILED,
-                reason=refusal.reason,
-            ),
-        )
-    if command.starter is not None:
-        return (
-            ReportChildStart(
-                workflow_id=command.starter.workflow_id,
-                task_seq=command.starter.task_seq,
-                child_id=child_id,
-                refusal=refusal.reason,
-            ),
-        )
-    return ()

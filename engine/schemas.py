@@ -11,6 +11,7 @@ open-source server accepts and ignores.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from engine.definitions import version_text
 from engine.errors import EngineError
 from engine.json_value import JsonObject, JsonValue
 
@@ -58,8 +59,7 @@ def _problem(context: "DecideContext", schema: JsonObject, value: JsonObject, *,
         name, version = schema.get("name") or "", schema.get("version")
         found = context.definitions.find_schema(name, version)
         if found is None:
-            wanted = "any version" if version is None else f"version {version}"
-            return f"{what}: no such schema found by name: {name}, {wanted}; register it"
+            return f"{what}: no such schema found by name: {name}, {version_text(version)}; register it"
         data = found.data
     violations = context.schemas.violations(data, value)
     return "" if not violations else f"{what} is violated: {'; '.join(violations)}"

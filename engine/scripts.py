@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from engine.conditions import condition_document, script_document
-from engine.deadlines import engine_timeouts
 from engine.dispatch import TO_SCRIPT
 from engine.draft import Attempt, Draft
 from engine.expressions.budget import ResolutionExceeded
@@ -21,7 +20,7 @@ from engine.ids import TaskSeq
 from engine.json_value import JsonObject
 from engine.model import OpenTask, WorkflowState
 from engine.nodes import node_of
-from engine.scheduling import delay_of, schedule_task, start_task
+from engine.outside import schedule_outside
 
 JAVASCRIPT: Final = "javascript"
 JQ: Final = "jq"
@@ -82,19 +81,7 @@ def script_of(state: WorkflowState, task: OpenTask, graph: Graph) -> ScriptReque
 
 def schedule_script(draft: Draft, node: Node, attempt: Attempt, given: JsonObject) -> TaskSeq:
     """Schedule a task whose result a script computes, and begin it, unless it is delayed."""
-    delay_ms = delay_of(node, attempt)
-    seq = schedule_task(
-        draft,
-        node,
-        attempt,
-        task_input=given,
-        dispatch=TO_SCRIPT,
-        delay_ms=delay_ms,
-        timeouts=engine_timeouts(node.task_definition),
-    )
-    if not delay_ms:
-        start_task(draft, seq)
-    return seq
+    return schedule_outside(draft, node, attempt, given, dispatch=TO_SCRIPT)
 
 
 def _javascript(

@@ -11,12 +11,12 @@ there, and here the case that finds it, before the general ones.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from engine.appliers.counting import has_ended_for_good
 from engine.deadlines import DeadlineKind, deadlines, workflow_deadline_ms
 from engine.dispatch import TO_CHILD, TO_HTTP, TO_SCRIPT, TO_SINK, TO_WORKER
 from engine.ending import UNREGISTERED_WORKER_RETRIES
 from engine.graph import Graph
-from engine.ids import RefName
-from engine.model import EndedTask, OpenTask, PendingTask, RunningTask, Slot, WorkflowState, open_tasks
+from engine.model import OpenTask, PendingTask, RunningTask, Slot, WorkflowState, open_tasks
 from engine.nodes import node_of
 from engine.retry import retries_allowed
 from engine.slots import waiting_for_slot
@@ -160,17 +160,12 @@ def _running(state: WorkflowState, task: RunningTask) -> WaitReason:
 
 
 def _joining(state: WorkflowState, join: RunningTask) -> WaitReason:
-    missing = tuple(ref for ref in join.spec.join_on if not _has_ended(state, ref))
+    missing = tuple(ref for ref in join.spec.join_on if not has_ended_for_good(state, ref))
     if not missing and state.held:
         return ResumeAwaited()
     return BranchesAwaited(
         missing=missing[:NAMED_MAX], missing_count=len(missing), any_of=join.spec.type == "EXCLUSIVE_JOIN"
     )
-
-
-def _has_ended(state: WorkflowState, ref: RefName) -> bool:
-    task = state.task(ref)
-    return isinstance(task, EndedTask) and task.final
 
 
 def _due_at_ms(task: OpenTask, kind: DeadlineKind) -> int | None:

@@ -28,7 +28,7 @@ from api.wire.parameters import Flag
 from api.wire.reading import integer_from_path, read_json, read_list
 from api.wire.replies import empty_reply, json_reply
 from api.wire.workflows import bulk_json, definition_summary_json
-from engine.definitions import TaskDef, WorkflowDef
+from engine.definitions import TaskDef, WorkflowDef, version_text
 from streams.service import Definitions
 from streams.task_wire import definition_json
 
@@ -141,7 +141,7 @@ async def get_workflow_def(request: web.Request) -> web.Response:
     version = VERSION.of(request.query)
     definition = node_of(request).definitions.workflow(name, version)
     if definition is None:
-        message = f"No such workflow found by name: {name}, {_version_text(version)}"
+        message = f"No such workflow found by name: {name}, {version_text(version)}"
         raise NotFound(message)
     return json_reply(definition_json(definition))
 
@@ -249,10 +249,6 @@ async def _put_task(definitions: Definitions, definition: TaskDef, *, created: b
 def _summaries(definitions: Sequence[WorkflowDef]) -> list[dict[str, object]]:
     ordered = sorted(definitions, key=lambda definition: definition.version)
     return [definition_summary_json(definition) for definition in ordered]
-
-
-def _version_text(version: int | None) -> str:
-    return "any version" if version is None else f"version {version}"
 
 
 def _now_ms() -> int:

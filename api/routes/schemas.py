@@ -109,6 +109,6 @@ def _found(request: web.Request, version: int | None) -> engine.SchemaDef:
     name = request.match_info["name"]
     schema = node_of(request).definitions.find_schema(name, version)
     if schema is None:
-        message = f"No such schema found by name: {name}, {'any version' if version is None else f'version {version}'}"
+        message = f"No such schema found by name: {name}, {engine.version_text(version)}"
         raise NotFound(message)
     return schema

@@ -134,18 +134,7 @@ def reopened(state: WorkflowState, event: WorkflowReopened) -> WorkflowState:
 
 def restarted(state: WorkflowState, event: WorkflowRestarted) -> WorkflowState:
     """The workflow is RUNNING from its beginning, by the definitions that the event names."""
-    begun = replace(
-        state.started,
-        at_ms=event.at_ms,
-        version=event.version,
-        definition_hash=event.definition_hash,
-        task_definition_hashes=event.task_definition_hashes,
-        graph_key=event.graph_key,
-        sub_workflow_versions=event.sub_workflow_versions,
-        definition=event.definition,
-        timeout_ms=event.timeout_ms,
-        masked_fields=event.masked_fields,
-    )
+    begun = replace(_by_definitions_of(state.started, event), at_ms=event.at_ms, definition=event.definition)
     return replace(
         started(_with_input(begun, event.input, event.correlation_id)),
         run=state.run + 1,
@@ -181,17 +170,7 @@ def variables_set(state: WorkflowState, event: VariablesSet) -> WorkflowState:
 
 def upgraded(state: WorkflowState, event: WorkflowUpgraded) -> WorkflowState:
     """From here on the workflow runs by the definitions that the event names."""
-    begun = replace(
-        state.started,
-        version=event.version,
-        definition_hash=event.definition_hash,
-        task_definition_hashes=event.task_definition_hashes,
-        graph_key=event.graph_key,
-        sub_workflow_versions=event.sub_workflow_versions,
-        definition=None,
-        timeout_ms=event.timeout_ms,
-        masked_fields=event.masked_fields,
-    )
+    begun = replace(_by_definitions_of(state.started, event), definition=None)
     return replace(
         state,
         started=_with_input(begun, event.input, None),
@@ -210,6 +189,19 @@ def parent_heeded(state: WorkflowState, event: ParentHeeded) -> WorkflowState:
     """The workflow has heard its parent, and does not change."""
     heard = state.heard if event.parent else max(state.heard, event.heard)
     return replace(state, heard=heard, attached=_having_heard(state.attached, event), version=state.version + 1)
+
+
+def _by_definitions_of(begun: WorkflowStarted, event: WorkflowRestarted | WorkflowUpgraded) -> WorkflowStarted:
+    return replace(
+        begun,
+        version=event.version,
+        definition_hash=event.definition_hash,
+        task_definition_hashes=event.task_definition_hashes,
+        graph_key=event.graph_key,
+        sub_workflow_versions=event.sub_workflow_versions,
+        timeout_ms=event.timeout_ms,
+        masked_fields=event.masked_fields,
+    )
 
 
 def _having_heard(attached: tuple[Attached, ...], event: WorkflowReopened | ParentHeeded) -> tuple[Attached, ...]:

@@ -8,7 +8,7 @@ import msgspec
 from engine.applier import apply
 from engine.commands import StartWorkflow, is_same_task
 from engine.context import DecideContext
-from engine.definitions import WorkflowDef, WorkflowTimeoutPolicy, definition_hash
+from engine.definitions import WorkflowDef, WorkflowTimeoutPolicy, definition_hash, version_text
 from engine.draft import Draft
 from engine.events import ParentAttached, WorkflowStarted
 from engine.graph import Graphs, inline_definition, pins_of
@@ -93,7 +93,7 @@ def _started(
     else:
         found = context.definitions.find_workflow(command.name, command.version)
         if found is None:
-            wanted = "any version" if command.version is None else f"version {command.version}"
+            wanted = version_text(command.version)
             return _refused(
                 RejectionCode.DEFINITION_NOT_FOUND,
                 f"No such workflow found by name: {command.name}, {wanted}",

@@ -7,6 +7,7 @@ it is, and the refusal says what does not fit.
 from engine.commands import UpgradeWorkflow
 from engine.context import DecideContext
 from engine.deciders.start import refused_input, workflow_timeout_ms
+from engine.definitions import version_text
 from engine.draft import Draft, Visit
 from engine.ending import cancel
 from engine.events import PassEntered, TasksDropped, WorkflowUpgraded
@@ -44,7 +45,7 @@ def upgrade_workflow(
         return Rejected(code=RejectionCode.ARGUMENT_INVALID, reason=reason)
     found = context.definitions.find_workflow(name, command.version)
     if found is None:
-        wanted = "any version" if command.version is None else f"version {command.version}"
+        wanted = version_text(command.version)
         return Rejected(
             code=RejectionCode.DEFINITION_NOT_FOUND, reason=f"No such workflow found by name: {name}, {wanted}"
         )

@@ -34,6 +34,7 @@ from engine.expressions.queries import (
     Slice,
     Step,
     Wildcard,
+    is_last_step,
 )
 from engine.json_value import JsonValue
 from engine.late import LateObject
@@ -79,12 +80,12 @@ def _select(query: Query, lookup: Lookup, current: JsonValue) -> list[JsonValue]
         number += 1
         if isinstance(step, Descent):
             scanned = True
-            values = _scanned(values, steps[number], lookup, is_last=_is_last(steps, number))
+            values = _scanned(values, steps[number], lookup, is_last=is_last_step(steps, number))
             number += 1
         elif isinstance(step, Call):
             values = _called(step, values, lookup, current, scanned=scanned)
         else:
-            is_last = _is_last(steps, number - 1)
+            is_last = is_last_step(steps, number - 1)
             values = [found for value in values for found in _stepped(step, value, lookup, is_last=is_last)]
     return values
 
@@ -98,10 +99,6 @@ def _start(query: Query, lookup: Lookup, current: JsonValue) -> tuple[list[JsonV
         value = lookup.root(first.names[0])
         return [] if value is MISSING else [value], 1
     return [lookup.whole()], 0
-
-
-def _is_last(steps: tuple[Step, ...], number: int) -> bool:
-    return number == len(steps) - 1 or (number == len(steps) - 2 and isinstance(steps[-1], Call))
 
 
 def _stepped(step: Step, value: JsonValue, lookup: Lookup, *, is_last: bool) -> Iterable[JsonValue]:

@@ -138,7 +138,7 @@ def is_definite(steps: tuple[Step, ...]) -> bool:
             return False
         if isinstance(step, Positions) and len(step.positions) > 1:
             return False
-        if isinstance(step, Children) and len(step.names) > 1 and not _is_last(steps, number):
+        if isinstance(step, Children) and len(step.names) > 1 and not is_last_step(steps, number):
             return False
     return True
 
@@ -178,6 +178,6 @@ def _of_condition(condition: Condition) -> Iterator[tuple[str, ...]]:
                 yield from _of_condition(part)
 
 
-def _is_last(steps: tuple[Step, ...], number: int) -> bool:
+def is_last_step(steps: tuple[Step, ...], number: int) -> bool:
     """Tell whether nothing but a function comes behind a step."""
     return number == len(steps) - 1 or (number == len(steps) - 2 and isinstance(steps[-1], Call))

@@ -28,9 +28,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     window_ms: Count = 0
 
 
-NO_LIMITS: Final = Limits()
-
-
 class LimitSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The definition in which the limits stand. `kind` is a word of `engine.limiter.ids`; a workflow has a version."""
 

@@ -10,6 +10,7 @@ Source: Conductor's `Event`, `EventTaskMapper`.
 from typing import Final
 
 from engine.commands import ReportTaskResult
+from engine.dispatch import TO_SINK
 from engine.draft import Attempt, Draft
 from engine.ending import fail
 from engine.expressions.references import resolve
@@ -18,6 +19,7 @@ from engine.inputs import task_input
 from engine.json_value import JsonObject
 from engine.lookup import StateLookup
 from engine.model import OpenTask, WorkflowState
+from engine.outside import schedule_outside
 from engine.scheduling import schedule_task
 from engine.sinks import SinkInvalid, full_name
 from engine.status import TaskStatus
@@ -40,7 +42,7 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
         seq = schedule_task(draft, node, attempt, task_input=given)
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, f"{node.at} has no sink: {error}")
         return
-    kafka_publish.publish(draft, node, attempt, given)
+    schedule_outside(draft, node, attempt, given, dispatch=TO_SINK)
 
 
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:

@@ -9,19 +9,16 @@ Source: Conductor's `KafkaPublishTask`, `KafkaPublishTaskMapper`.
 from typing import Final
 
 from engine.commands import ReportTaskResult
-from engine.deadlines import engine_timeouts
 from engine.dispatch import TO_SINK
 from engine.draft import Attempt, Draft
 from engine.ending import fail
-from engine.events import TaskOutputUpdated
 from engine.graph import Node
 from engine.inputs import task_input
-from engine.json_value import JsonObject, JsonValue
+from engine.json_value import JsonValue
 from engine.model import OpenTask
-from engine.scheduling import ENGINE_WORKER, delay_of, schedule_task
-from engine.slots import begin_task
+from engine.outside import schedule_outside, take_answer
+from engine.scheduling import schedule_task
 from engine.status import TaskStatus
-from engine.tasks import wait
 
 REQUEST: Final = "kafka_request"
 FAILURE: Final = "Failed to invoke kafka task due to: "
@@ -36,40 +33,12 @@ def schedule(draft: Draft, node: Node, attempt: Attempt) -> None:
         seq = schedule_task(draft, node, attempt, task_input=given)
         fail(draft, seq, TaskStatus.FAILED_WITH_TERMINAL_ERROR, FAILURE + problem)
         return
-    publish(draft, node, attempt, given)
-
-
-def publish(draft: Draft, node: Node, attempt: Attempt, given: JsonObject) -> None:
-    """Schedule a task that Podium's publisher does, and begin it unless it is delayed or has to wait for a slot."""
-    delay_ms = delay_of(node, attempt)
-    seq = schedule_task(
-        draft,
-        node,
-        attempt,
-        task_input=given,
-        dispatch=TO_SINK,
-        delay_ms=delay_ms,
-        timeouts=engine_timeouts(node.task_definition),
-    )
-    if not delay_ms:
-        begin_task(draft, seq, node, node.task_definition)
+    schedule_outside(draft, node, attempt, given, dispatch=TO_SINK)
 
 
 def on_update(draft: Draft, task: OpenTask, result: ReportTaskResult) -> None:
-    """Take the publisher's word. Success leaves an `asyncComplete` task open, as does an IN_PROGRESS."""
-    published = result.status is TaskStatus.COMPLETED and result.worker_id == ENGINE_WORKER
-    if published and _is_async(draft.node_of(task.spec), task):
-        output = result.output_data or {}
-        draft.emit(TaskOutputUpdated(at_ms=draft.now_ms, seq=task.spec.seq, output=output, answered=True))
-        return
-    wait.on_update(draft, task, result)
-
-
-def _is_async(node: Node, task: OpenTask) -> bool:
-    given = task.spec.input
-    request = given.get(REQUEST)
-    flags = (given, request) if isinstance(request, dict) else (given,)
-    return node.task.async_complete or any(flag.get("asyncComplete") is True for flag in flags)
+    """Take the publisher's word."""
+    take_answer(draft, task, result, request=REQUEST)
 
 
 def _problem(request: JsonValue) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from engine.commands import StartWorkflow
+from engine.definitions import version_text
 from engine.draft import Attempt, Draft
 from engine.ending import fail, succeed
 from engine.events import StartRequested
@@ -65,6 +66,6 @@ def _problem(draft: Draft, given: JsonObject) -> str:
             return f"workflowDef of {REQUEST}: {error}"
         return "" if not violations else f"workflowDef of {REQUEST}: {violations[0].path}: {violations[0].message}"
     if draft.context.definitions.find_workflow(request.name, request.version) is None:
-        wanted = "any version" if request.version is None else f"version {request.version}"
+        wanted = version_text(request.version)
         return f"No such workflow found. name={request.name}, {wanted}: register it, then retry this workflow."
     return ""

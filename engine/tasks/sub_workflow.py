@@ -11,6 +11,7 @@ Source: Conductor's `SubWorkflowTaskMapper`, `SubWorkflow`. An input without par
 from typing import Final
 
 from engine.deadlines import engine_timeouts
+from engine.definitions import version_text
 from engine.dispatch import TO_CHILD
 from engine.draft import Attempt, Draft
 from engine.ending import fail
@@ -129,8 +130,7 @@ def _reference_problem(draft: Draft, name: JsonValue, version: JsonValue) -> str
     if version is not None and not _is_int(version):
         return f"subWorkflowParam.version should be a number and is {version!r}."
     if draft.context.definitions.find_workflow(name, version) is None:
-        wanted = f"version {version}" if version is not None else "any version"
-        return f"No such workflow found. name={name}, {wanted}: register it, then retry this workflow."
+        return f"No such workflow found. name={name}, {version_text(version)}: register it, then retry this workflow."
     return ""
 
 

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from engine.commands import AnswerSlot, Command, ReportChildEnd, ReportChildStart, ResumeChild, StartWorkflow
+from engine.commands import AnswerSlot, Command, ReportChildEnd, ResumeChild, StartWorkflow
 from engine.effects import PublishMessage
 from engine.events import Event, ResultIgnored
+from engine.idempotency import notice_of_refused_start
 from engine.ids import TaskId, WorkflowId, task_id
 from engine.limiter.commands import ReleaseSlot
 from engine.model import OpenTask, WorkflowState
@@ -88,9 +89,7 @@ def answer_of(record: DecisionRecord, state: WorkflowState | None) -> Answer:
 def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Rejected) -> tuple[Command, ...]:
     """Return the command that tells a task of a workflow that cannot start, or go on: it must not wait for ever.
 
-    A child that has run and ended has told its parent before: its start came a second time. Not so where an idempotency
-    key is the reason: that workflow may be another's. `workflow_id` is the one that the task waits for. A slot that
-    nobody waits for any more goes back to its limiter.
+    `workflow_id` is the one that the task waits for. A slot that nobody waits for any more goes back to its limiter.
     """
     if isinstance(command, AnswerSlot) and not command.refused:
         holder = task_id(workflow_id, command.seq)
@@ -107,28 +106,4 @@ def notice_of_refusal(command: Command, workflow_id: WorkflowId, refusal: Reject
                 heard=command.told,
             ),
         )
-    if not isinstance(command, StartWorkflow):
-        return ()
-    starter = command.starter
-    if starter is not None:
-        return (
-            ReportChildStart(
-                workflow_id=starter.workflow_id,
-                task_seq=starter.task_seq,
-                child_id=workflow_id,
-                refusal=refusal.reason,
-            ),
-        )
-    if command.parent is None:
-        return ()
-    if refusal.code is RejectionCode.WORKFLOW_EXISTS and not command.idempotency_key:
-        return ()
-    return (
-        ReportChildEnd(
-            workflow_id=command.parent.workflow_id,
-            task_seq=command.parent.task_seq,
-            child_id=workflow_id,
-            status=WorkflowStatus.FAILED,
-            reason=refusal.reason,
-        ),
-    )
+    return notice_of_refused_start(command, workflow_id, refusal) if isinstance(command, StartWorkflow) else ()

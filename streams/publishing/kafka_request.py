@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from engine.expressions.references import written
 from engine.json_value import JsonObject, JsonValue
 from streams.publishing.messages import MESSAGE_ID_HEADER, KafkaMessage, SinkRefused
 
@@ -60,7 +61,7 @@ def _key(given: JsonObject) -> bytes | None:
         return None
     length = _INTEGER_BYTES.get(serializer.rpartition(".")[2])
     if length is None:
-        return _text(key).encode(errors="replace")
+        return written(key).encode(errors="replace")
     try:
         return int(str(key)).to_bytes(length, "big", signed=True)
     except (ValueError, OverflowError):
@@ -73,11 +74,7 @@ def _headers(given: JsonValue) -> tuple[tuple[str, bytes], ...]:
         return ()
     if not isinstance(given, dict):
         raise SinkRefused(f"headers should be an object and is {given!r:.100}")
-    return tuple((name, _text(value).encode(errors="replace")) for name, value in given.items())
-
-
-def _text(value: JsonValue) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return tuple((name, written(value).encode(errors="replace")) for name, value in given.items())
 
 
 def _milliseconds(name: str, value: JsonValue) -> int:
