@@ -10,6 +10,7 @@ from aiohttp import web
 from api.access.guard import check_task, check_workflow, principal_of
 from api.errors import NotFound, Refused
 from api.keys import node_of
+from api.wire.reading import read_bytes
 from engine.commands import Command, ReportTaskResult, StartWorkflow, workflow_of
 from engine.ids import WorkflowId, parse_task_id
 from engine.model import WorkflowState
@@ -49,6 +50,36 @@ async def submit(request: web.Request, command: Command) -> Answer:
     if not (principal.sees_all_workflows and principal.sees_all_tasks):
         await _check(request, command)
     return await node_of(request).workflows.submit(command)
+
+
+async def act(request: web.Request, command: Command) -> WorkflowState:
+    """Send a command that needs nothing of the body, and return the state that it led to.
+
+    Whatever body a client puts into an action is read, so that the connection can be used again, and ignored.
+
+    Raises:
+        Refused: the command was refused.
+        Forbidden, StreamsError: see `submit`.
+    """
+    await read_bytes(request)
+    return accepted(await submit(request, command))
+
+
+async def started(request: web.Request, command: StartWorkflow) -> WorkflowId:
+    """Start a workflow and return its id.
+
+    Raises:
+        Refused: the command was refused.
+        Forbidden, StreamsError: see `submit`.
+    """
+    answer = await submit(request, command)
+    accepted(answer)
+    return answer.workflow_id
+
+
+def workflow_id_of(request: web.Request) -> WorkflowId:
+    """Return the workflow that the path names."""
+    return WorkflowId(request.match_info["workflowId"])
 
 
 async def _check(request: web.Request, command: Command) -> None:

@@ -147,14 +147,12 @@ class _Wait:
 
     async def _ask(self, child: WorkflowId, watching: Watching) -> None:
         """Watch a sub-workflow here, or ask its owner until somebody is waited for in it or it has ended."""
-        parameters = urlencode({"waitForSeconds": ELSEWHERE_SECONDS, "returnStrategy": self._strategy.value})
-        path = f"/api/workflow/{quote(child, safe='')}/await?{parameters}"
         while True:
             try:
                 await watching.add(child)
                 return
             except NotOwner as away:
-                answer = await self._answer_from(away.url, path)
+                answer = await ask_owner(self._request, away, strategy=self._strategy)
             if answer is None:
                 await asyncio.sleep(PAUSE_S)
             elif answer["targetWorkflowStatus"] in WORKFLOW_TERMINAL:
@@ -164,13 +162,35 @@ class _Wait:
                 watching.note(child)
                 return
 
-    async def _answer_from(self, owner: str | None, path: str) -> JsonObject | None:
-        if owner is None:
-            return None
-        try:
-            answer = await self._request.config_dict[HOP].call(self._request, owner, "GET", path)
-        except (OwnerUnreachable, TryLater) as error:
-            _log.info("owner_unreachable", owner=owner, path=path, error=str(error))
-            return None
-        parsed: JsonObject | None = orjson.loads(answer.body) if answer.status == web.HTTPOk.status_code else None
-        return parsed
+
+async def ask_owner(
+    request: web.Request,
+    away: NotOwner,
+    *,
+    strategy: ReturnStrategy,
+    refs: Sequence[RefName] = (),
+    request_id: str = "",
+    wait_s: float = ELSEWHERE_SECONDS,
+) -> JsonObject | None:
+    """Have the process that owns a workflow wait for it, `ELSEWHERE_SECONDS` at most, and return its SignalResponse.
+
+    None if it gives none now: nobody is known to own the workflow, or it was not reached, or the workflow is not there.
+    """
+    if away.url is None:
+        return None
+    parameters = urlencode(
+        {
+            "waitForSeconds": max(1, min(ELSEWHERE_SECONDS, round(wait_s))),
+            "waitUntilTaskRef": ",".join(refs),
+            "returnStrategy": strategy.value,
+            "requestId": request_id,
+        }
+    )
+    path = f"/api/workflow/{quote(away.workflow_id, safe='')}/await?{parameters}"
+    try:
+        answer = await request.config_dict[HOP].call(request, away.url, "GET", path)
+    except (OwnerUnreachable, TryLater) as error:
+        _log.info("owner_unreachable", owner=away.url, workflow_id=away.workflow_id, error=str(error))
+        return None
+    response: JsonObject | None = orjson.loads(answer.body) if answer.status == web.HTTPOk.status_code else None
+    return response

@@ -19,7 +19,7 @@ from api.access.permissions import Need
 from api.errors import NotFound, Refused, TryLater
 from api.hop import OwnerUnreachable, is_hopped
 from api.keys import HOP, graph_of, node_of
-from api.lookup import accepted, state_of, submit
+from api.lookup import accepted, state_of, submit, workflow_id_of
 from api.parameters import DOMAIN, REQUEST_ID, RETURN_STRATEGY
 from api.routing import DONE, NO_CONTENT, Declared, Route, needed, optional, shows, tells
 from api.signals import signal
@@ -30,7 +30,7 @@ from api.wire.shapes import SignalResponse, Task, Workflow
 from api.wire.task_results import TaskResult, result_status_from, task_result_from
 from api.wire.workflows import open_task_of, signal_json, task_json, workflow_json
 from engine.commands import ReportTaskResult, UpdateTaskByRef
-from engine.ids import RefName, WorkflowId, parse_task_id
+from engine.ids import RefName, parse_task_id
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, status_of
 from engine.rejections import RejectionCode
@@ -173,7 +173,7 @@ async def signal_workflow(request: web.Request) -> web.Response:
     """End the first task that waits for somebody, in the workflow or below it. Where none waits, nothing happens."""
     status = result_status_from(request.match_info["status"])
     output = await read_object(request)
-    await signal(request, WorkflowId(request.match_info["workflowId"]), status, output)
+    await signal(request, workflow_id_of(request), status, output)
     return empty_reply()
 
 
@@ -181,7 +181,7 @@ async def signal_and_show(request: web.Request) -> web.Response:
     """End the first task that waits for somebody; answer with what the return strategy wants to see."""
     status = result_status_from(request.match_info["status"])
     strategy = RETURN_STRATEGY.of(request.query)
-    workflow_id = WorkflowId(request.match_info["workflowId"])
+    workflow_id = workflow_id_of(request)
     blocking = await signal(request, workflow_id, status, await read_object(request))
     if blocking is None:
         message = f"workflow {workflow_id} and its sub-workflows have no task that waits for a signal"
@@ -287,7 +287,7 @@ def _freed_queue(command: ReportTaskResult, answer: Answer | None) -> tuple[str,
 async def _update_by_ref(request: web.Request) -> tuple[WorkflowState, UpdateTaskByRef]:
     status = result_status_from(request.match_info["status"])
     output = await read_object(request)
-    state = await state_of(request, WorkflowId(request.match_info["workflowId"]))
+    state = await state_of(request, workflow_id_of(request))
     return state, UpdateTaskByRef(
         workflow_id=state.workflow_id,
         ref_name=RefName(request.match_info["taskRefName"]),

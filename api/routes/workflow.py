@@ -17,7 +17,7 @@ from api.access.permissions import Need
 from api.correlation import CORRELATED_MAX, correlated, running
 from api.errors import RequestInvalid
 from api.keys import graph_of, node_of
-from api.lookup import accepted, state_of, submit
+from api.lookup import accepted, act, started, state_of, submit, workflow_id_of
 from api.parameters import (
     REASON,
     RESUME_SUBWORKFLOW_TASKS,
@@ -37,13 +37,12 @@ from api.wire.operations import (
     start_from,
 )
 from api.wire.parameters import INSTANT_MAX, Choices, Flag, Integer, OptionalInteger, Text
-from api.wire.reading import read_bytes, read_ids, read_object
+from api.wire.reading import read_ids, read_object
 from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.violations import Wire, validated
 from api.wire.waiting import add_waits
 from api.wire.workflows import status_json, task_json, workflow_json
 from engine.commands import (
-    Command,
     EvaluateWorkflow,
     PauseWorkflow,
     RestartWorkflow,
@@ -53,7 +52,7 @@ from engine.commands import (
     StartWorkflow,
     TerminateWorkflow,
 )
-from engine.ids import RefName, WorkflowId
+from engine.ids import RefName
 from engine.json_value import JsonObject
 from engine.model import WorkflowState, status_of
 from engine.status import TaskStatus
@@ -134,7 +133,7 @@ def _found() -> tuple[Route, ...]:
 
 async def start(request: web.Request) -> web.Response:
     """Start a workflow; answer with its id."""
-    return text_reply(await _start(request, start_from(await read_object(request))))
+    return text_reply(await started(request, start_from(await read_object(request))))
 
 
 async def start_by_name(request: web.Request) -> web.Response:
@@ -147,13 +146,13 @@ async def start_by_name(request: web.Request) -> web.Response:
         priority=PRIORITY.of(query),
         input=await read_object(request),
     )
-    return text_reply(await _start(request, command))
+    return text_reply(await started(request, command))
 
 
 async def get(request: web.Request) -> web.Response:
     """Answer with a workflow, its tasks included unless told otherwise."""
     include_tasks = INCLUDE_TASKS.of(request.query)
-    state = await state_of(request, _workflow_id(request))
+    state = await state_of(request, workflow_id_of(request))
     graph = graph_of(request, state)
     wire = workflow_json(state, graph, include_tasks=include_tasks)
     if not state.is_terminal:
@@ -164,7 +163,7 @@ async def get(request: web.Request) -> web.Response:
 async def get_status(request: web.Request) -> web.Response:
     """Answer with the status of a workflow; with its output and variables if asked for."""
     query = request.query
-    state = await state_of(request, _workflow_id(request))
+    state = await state_of(request, workflow_id_of(request))
     return json_reply(
         status_json(
             state,
@@ -180,7 +179,7 @@ async def list_tasks(request: web.Request) -> web.Response:
     first = START.of(query)
     count = COUNT.of(query)
     wanted = STATUSES.of(query)
-    state = await state_of(request, _workflow_id(request))
+    state = await state_of(request, workflow_id_of(request))
     tasks = [state.tasks[seq] for seq in sorted(state.tasks)]
     if wanted:
         tasks = [task for task in tasks if status_of(task) in wanted]
@@ -191,42 +190,42 @@ async def list_tasks(request: web.Request) -> web.Response:
 
 async def decide(request: web.Request) -> web.Response:
     """Have a workflow looked at. Kept for clients that used to need it: nothing waits for this call."""
-    await _send(request, EvaluateWorkflow(workflow_id=_workflow_id(request)))
+    await act(request, EvaluateWorkflow(workflow_id=workflow_id_of(request)))
     return empty_reply()
 
 
 async def pause(request: web.Request) -> web.Response:
     """Schedule nothing new until the workflow is resumed."""
-    await _send(request, PauseWorkflow(workflow_id=_workflow_id(request)))
+    await act(request, PauseWorkflow(workflow_id=workflow_id_of(request)))
     return empty_reply()
 
 
 async def resume(request: web.Request) -> web.Response:
     """Go on after a pause."""
-    await _send(request, ResumeWorkflow(workflow_id=_workflow_id(request)))
+    await act(request, ResumeWorkflow(workflow_id=workflow_id_of(request)))
     return empty_reply()
 
 
 async def restart(request: web.Request) -> web.Response:
     """Run an ended workflow again from its beginning."""
     latest = USE_LATEST_DEFINITIONS.of(request.query)
-    await _send(request, RestartWorkflow(workflow_id=_workflow_id(request), use_latest_definitions=latest))
+    await act(request, RestartWorkflow(workflow_id=workflow_id_of(request), use_latest_definitions=latest))
     return no_content()
 
 
 async def retry(request: web.Request) -> web.Response:
     """Give what failed a further attempt."""
     descend = RESUME_SUBWORKFLOW_TASKS.of(request.query)
-    await _send(request, RetryWorkflow(workflow_id=_workflow_id(request), resume_subworkflow_tasks=descend))
+    await act(request, RetryWorkflow(workflow_id=workflow_id_of(request), resume_subworkflow_tasks=descend))
     return no_content()
 
 
 async def skip_task(request: web.Request) -> web.Response:
     """Step over a task that has not been scheduled yet."""
-    await _send(
+    await act(
         request,
         skip_from(
-            _workflow_id(request),
+            workflow_id_of(request),
             RefName(request.match_info["taskRefName"]),
             await read_object(request),
             request.query,
@@ -239,7 +238,7 @@ async def send_message(request: web.Request) -> web.Response:
     """Send a workflow a message; answer with its id. The same `messageId` a second time is the same message."""
     message_id = MESSAGE_ID.of(request.query) or str(uuid.uuid4())
     payload = await read_object(request)
-    command = SendMessage(workflow_id=_workflow_id(request), message_id=message_id, payload=payload)
+    command = SendMessage(workflow_id=workflow_id_of(request), message_id=message_id, payload=payload)
     accepted(await submit(request, command))
     return text_reply(message_id)
 
@@ -247,10 +246,10 @@ async def send_message(request: web.Request) -> web.Response:
 async def terminate(request: web.Request) -> web.Response:
     """End a workflow as TERMINATED."""
     query = request.query
-    await _send(
+    await act(
         request,
         TerminateWorkflow(
-            workflow_id=_workflow_id(request),
+            workflow_id=workflow_id_of(request),
             reason=REASON.of(query) or None,
             trigger_failure_workflow=TRIGGER_FAILURE_WORKFLOW.of(query),
         ),
@@ -316,22 +315,6 @@ async def list_correlated_in_batch(request: web.Request) -> web.Response:
     return json_reply(found)
 
 
-async def _start(request: web.Request, command: StartWorkflow) -> WorkflowId:
-    answer = await submit(request, command)
-    accepted(answer)
-    return answer.workflow_id
-
-
-async def _send(request: web.Request, command: Command) -> WorkflowState:
-    # Whatever body a client puts into an action is read, so that the connection can be used again, and ignored.
-    await read_bytes(request)
-    return accepted(await submit(request, command))
-
-
 def _rendered(request: web.Request, states: Sequence[WorkflowState]) -> list[JsonObject]:
     include_tasks = WITH_TASKS.of(request.query)
     return [workflow_json(state, graph_of(request, state), include_tasks=include_tasks) for state in states]
-
-
-def _workflow_id(request: web.Request) -> WorkflowId:
-    return WorkflowId(request.match_info["workflowId"])

@@ -14,7 +14,7 @@ from aiohttp import web
 from api.access.permissions import Need
 from api.errors import NotFound, RequestInvalid
 from api.keys import graph_of, node_of
-from api.lookup import accepted, state_anywhere, state_of, submit
+from api.lookup import accepted, act, state_anywhere, state_of, submit, workflow_id_of
 from api.parameters import ARCHIVE_WORKFLOW, REASON, RETURN_STRATEGY
 from api.routes.workflow_execute import WISH, Wish, response_about
 from api.routing import DONE, NO_CONTENT, Route, needed, optional, shows, tells
@@ -33,7 +33,6 @@ from api.wire.replies import empty_reply, json_reply, no_content, text_reply
 from api.wire.shapes import SignalResponse, Workflow
 from api.wire.workflows import workflow_json
 from engine.commands import (
-    Command,
     JumpToTask,
     RemoveWorkflow,
     RerunWorkflow,
@@ -42,6 +41,7 @@ from engine.commands import (
     UpdateVariables,
     UpgradeWorkflow,
 )
+from engine.definitions import version_text
 from engine.fitting import fit
 from engine.ids import RefName, WorkflowId, parse_task_id
 from engine.json_value import JsonObject
@@ -81,7 +81,7 @@ def routes() -> tuple[Route, ...]:
 
 async def rerun(request: web.Request) -> web.Response:
     """Run an ended workflow again, from one of its tasks or of a sub-workflow's, or from its beginning."""
-    workflow_id = _workflow_id(request)
+    workflow_id = workflow_id_of(request)
     command = rerun_from(workflow_id, await read_object(request))
     named = None if command.re_run_from_task_id is None else parse_task_id(command.re_run_from_task_id)
     if named is not None and named[0] != workflow_id:
@@ -92,7 +92,7 @@ async def rerun(request: web.Request) -> web.Response:
 
 async def reset_callbacks(request: web.Request) -> web.Response:
     """Offer the tasks that wait for a delay now."""
-    await _send(request, ResetCallbacks(workflow_id=_workflow_id(request)))
+    await act(request, ResetCallbacks(workflow_id=workflow_id_of(request)))
     return no_content()
 
 
@@ -100,14 +100,14 @@ async def jump(request: web.Request) -> web.Response:
     """Go on with a task of the definition; the body, if there is one, is its input."""
     ref = RefName(request.match_info["taskReferenceName"])
     given = await read_object(request)
-    command = JumpToTask(workflow_id=_workflow_id(request), task_reference_name=ref, task_input=given or None)
+    command = JumpToTask(workflow_id=workflow_id_of(request), task_reference_name=ref, task_input=given or None)
     accepted(await submit(request, command))
     return empty_reply()
 
 
 async def update_variables(request: web.Request) -> web.Response:
     """Set the variables that the body names; answer with the workflow."""
-    command = UpdateVariables(workflow_id=_workflow_id(request), variables=await read_object(request))
+    command = UpdateVariables(workflow_id=workflow_id_of(request), variables=await read_object(request))
     state = accepted(await submit(request, command))
     return json_reply(workflow_json(state, graph_of(request, state)))
 
@@ -115,14 +115,14 @@ async def update_variables(request: web.Request) -> web.Response:
 async def update_state(request: web.Request) -> web.Response:
     """Set variables and report on a task in one decision, wait until the workflow settles, and answer with it."""
     wish = Wish.of(request.query, RETURN_STRATEGY.of(request.query))
-    workflow_id = _workflow_id(request)
+    workflow_id = workflow_id_of(request)
     accepted(await submit(request, state_update_from(workflow_id, await read_object(request))))
     return json_reply(await response_about(request, workflow_id, wish))
 
 
 async def upgrade(request: web.Request) -> web.Response:
     """Let a running workflow go on by another version; answer with what fits. With `dryRun` only tell."""
-    command = upgrade_from(_workflow_id(request), await read_object(request))
+    command = upgrade_from(workflow_id_of(request), await read_object(request))
     state = await state_of(request, command.workflow_id)
     report = _fit_json(request, state, command)
     if not DRY_RUN.of(request.query):
@@ -133,13 +133,13 @@ async def upgrade(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """Forget an ended workflow: its history too, unless it is archived."""
     await read_bytes(request)
-    await remove_workflow(request, _workflow_id(request), archive=ARCHIVE_WORKFLOW.of(request.query))
+    await remove_workflow(request, workflow_id_of(request), archive=ARCHIVE_WORKFLOW.of(request.query))
     return empty_reply()
 
 
 async def terminate_and_remove(request: web.Request) -> web.Response:
     """Terminate a workflow, then do as `remove` does."""
-    workflow_id = _workflow_id(request)
+    workflow_id = workflow_id_of(request)
     reason = REASON.of(request.query) or None
     answer = await submit(request, TerminateWorkflow(workflow_id=workflow_id, reason=reason))
     if answer.state is None:
@@ -200,8 +200,7 @@ def _fit_json(request: web.Request, state: WorkflowState, command: UpgradeWorkfl
     graphs = node_of(request).graphs
     found = graphs.newest(state.started.name, command.version)
     if found is None:
-        wanted = "any version" if command.version is None else f"version {command.version}"
-        message = f"No such workflow found by name: {state.started.name}, {wanted}"
+        message = f"No such workflow found by name: {state.started.name}, {version_text(command.version)}"
         raise NotFound(message)
     report: JsonObject = msgspec.to_builtins(fit(state, graphs.of(state.started), found))
     return {
@@ -210,13 +209,3 @@ def _fit_json(request: web.Request, state: WorkflowState, command: UpgradeWorkfl
         "toVersion": found.definition.version,
         **report,
     }
-
-
-async def _send(request: web.Request, command: Command) -> WorkflowState:
-    # Whatever body a client puts into an action is read, so that the connection can be used again, and ignored.
-    await read_bytes(request)
-    return accepted(await submit(request, command))
-
-
-def _workflow_id(request: web.Request) -> WorkflowId:
-    return WorkflowId(request.match_info["workflowId"])

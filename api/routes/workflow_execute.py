@@ -11,20 +11,17 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import Final, Self
-from urllib.parse import quote, urlencode
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from api.access.permissions import Need
 from api.errors import TryLater, error_json
-from api.hop import OwnerUnreachable
-from api.keys import HOP, graph_of
-from api.lookup import accepted, submit
+from api.keys import graph_of
+from api.lookup import started, workflow_id_of
 from api.parameters import REQUEST_ID, RETURN_STRATEGY, VERSION, WAIT_FOR_SECONDS, WAIT_UNTIL_TASK_REF
 from api.routing import JSON, Reply, Route, needed, optional, shows
-from api.waiting import ELSEWHERE_SECONDS, PAUSE_S, WAIT_SECONDS, settled
+from api.waiting import PAUSE_S, WAIT_SECONDS, ask_owner, settled
 from api.wire.operations import StartWorkflowRequest, start_from
 from api.wire.outcomes import ErrorResponse
 from api.wire.parameters import AllOthers, in_header
@@ -106,7 +103,7 @@ async def execute(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     version = integer_from_path(request, "version") or None
     command = start_from({**await read_object(request), "name": name, "version": version})
-    workflow_id = await _started(request, command)
+    workflow_id = await started(request, command)
     return json_reply(await _response_anywhere(request, workflow_id, wish))
 
 
@@ -124,7 +121,7 @@ async def call_by_query(request: web.Request) -> web.Response:
 async def await_settled(request: web.Request) -> web.Response:
     """Wait until a workflow settles, and answer with what the return strategy wants to see."""
     wish = Wish.of(request.query, RETURN_STRATEGY.of(request.query))
-    return json_reply(await response_about(request, WorkflowId(request.match_info["workflowId"]), wish))
+    return json_reply(await response_about(request, workflow_id_of(request), wish))
 
 
 async def _called(request: web.Request, given: JsonObject) -> web.Response:
@@ -132,7 +129,7 @@ async def _called(request: web.Request, given: JsonObject) -> web.Response:
     wish = Wish.of(request.headers, ReturnStrategy.TARGET_WORKFLOW)
     name = request.match_info["name"]
     version = VERSION.of(request.query)
-    workflow_id = await _started(request, StartWorkflow(name=name, version=version, input=given))
+    workflow_id = await started(request, StartWorkflow(name=name, version=version, input=given))
     response = await _response_anywhere(request, workflow_id, wish)
     status = response["targetWorkflowStatus"]
     headers = {"X-Workflow-Id": workflow_id, "X-Workflow-Status": status}
@@ -142,12 +139,6 @@ async def _called(request: web.Request, given: JsonObject) -> web.Response:
         )
         return json_reply(error_json(_NOT_COMPLETED, message, code="WORKFLOW_NOT_COMPLETED"), _NOT_COMPLETED, headers)
     return json_reply(response["output"], _DONE if status == WorkflowStatus.COMPLETED else _GOES_ON, headers)
-
-
-async def _started(request: web.Request, command: StartWorkflow) -> WorkflowId:
-    answer = await submit(request, command)
-    accepted(answer)
-    return answer.workflow_id
 
 
 async def response_about(request: web.Request, workflow_id: WorkflowId, wish: Wish) -> JsonObject:
@@ -185,33 +176,17 @@ async def _response_anywhere(request: web.Request, workflow_id: WorkflowId, wish
         try:
             return await response_about(request, workflow_id, wish)
         except NotOwner as away:
-            answer = await _response_from(request, away, wish)
-        if answer is not None:
+            answer = await ask_owner(
+                request,
+                away,
+                strategy=wish.strategy,
+                refs=wish.refs,
+                request_id=wish.request_id,
+                wait_s=wish.left_s,
+            )
+        if answer is not None and not (answer["signalTimeout"] and wish.left_s > 1):
             return answer
         if wish.left_s == 0:
             message = f"workflow {workflow_id} has started, and no owner tells how it goes on: ask for its state"
             raise TryLater(message)
         await asyncio.sleep(PAUSE_S)
-
-
-async def _response_from(request: web.Request, away: NotOwner, wish: Wish) -> JsonObject | None:
-    """Return the SignalResponse of the process that owns a workflow, None if it gives none now."""
-    if away.url is None:
-        return None
-    parameters = urlencode(
-        {
-            "waitForSeconds": max(1, min(ELSEWHERE_SECONDS, round(wish.left_s))),
-            "waitUntilTaskRef": ",".join(wish.refs),
-            "returnStrategy": wish.strategy.value,
-            "requestId": wish.request_id,
-        }
-    )
-    path = f"/api/workflow/{quote(away.workflow_id, safe='')}/await?{parameters}"
-    try:
-        answer = await request.config_dict[HOP].call(request, away.url, "GET", path)
-    except (OwnerUnreachable, TryLater):
-        return None
-    if answer.status != web.HTTPOk.status_code:
-        return None
-    response: JsonObject = orjson.loads(answer.body)
-    return None if response["signalTimeout"] and wish.left_s > 1 else response
