@@ -34,8 +34,14 @@ def run_timers(stage: Stage, *, timers: int, wait_s: int, in_one_second: bool = 
     the first start, so `wait_s` must be longer than all the starts take.
 
     Raises:
-        BenchmarkFailed: a timer fired early, or a workflow did not complete.
+        BenchmarkFailed: a timer fired early, a workflow did not complete, or `wait_s` is over before the last start.
     """
+    if in_one_second and timers / STARTS_PER_S >= wait_s:
+        message = (
+            f"{timers} starts take {timers / STARTS_PER_S:.0f} s at {STARTS_PER_S:.0f} per second, and all timers would "
+            f"be due after {wait_s} s: let them wait longer (--wait-s)"
+        )
+        raise BenchmarkFailed(message)
     stage.register(wait_then_work(), [task_definition(AFTER_WAIT_TASK)])
     with ExitStack() as stack:
         reading, writing = notice_pipe(stack)

@@ -106,6 +106,12 @@ def test_starts_ladder_and_timers_run_on_one_server() -> None:
     assert timers.figures["early"] == 0
 
 
+def test_timers_that_would_be_due_before_all_have_started_are_refused_at_once() -> None:
+    """A wait that cannot do is told with what would, not found out by waiting in vain."""
+    with Stage(Log.EMBEDDED) as stage, pytest.raises(BenchmarkFailed, match="--wait-s"):
+        run_timers(stage, timers=10_000, wait_s=2, in_one_second=True)
+
+
 def test_cold_start_with_open_workflows_is_timed() -> None:
     """A server comes back with what it held."""
     result = run_cold_start(starts=1, open_workflows=20)
