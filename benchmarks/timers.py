@@ -37,9 +37,10 @@ def run_timers(stage: Stage, *, timers: int, wait_s: int, in_one_second: bool = 
         BenchmarkFailed: a timer fired early, a workflow did not complete, or `wait_s` is over before the last start.
     """
     if in_one_second and timers / STARTS_PER_S >= wait_s:
+        starts_s = timers / STARTS_PER_S
         message = (
-            f"{timers} starts take {timers / STARTS_PER_S:.0f} s at {STARTS_PER_S:.0f} per second, and all timers would "
-            f"be due after {wait_s} s: let them wait longer (--wait-s)"
+            f"{timers} starts take {starts_s:.0f} s at {STARTS_PER_S} per second, and all timers would be due after "
+            f"{wait_s} s: let them wait longer (--wait-s)"
         )
         raise BenchmarkFailed(message)
     stage.register(wait_then_work(), [task_definition(AFTER_WAIT_TASK)])
