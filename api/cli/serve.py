@@ -20,8 +20,6 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from api.access.gate import Gate
-from api.access.keys import KeyFileInvalid, KeyRing
-from api.access.oidc import ForeignTokens, OidcSettings
 from api.app import build_app
 from api.cli.failures import CalledWrongly, CommandFailed, failure_of
 from api.cli.logs import configure_logs
@@ -76,17 +74,23 @@ def read_settings(given: Mapping[str, object]) -> ServeSettings:
 
 def _gate(settings: ServeSettings) -> Gate:
     """Return what asks callers for credentials, if the settings name any."""
+    if not settings.asks_for_credentials:
+        return Gate()
+    from api.access.credentials import CredentialGate
+    from api.access.keys import KeyFileInvalid, KeyRing
+    from api.access.oidc import ForeignTokens, OidcSettings
+
     try:
         ring = None if settings.key_file is None else KeyRing(settings.key_file)
     except KeyFileInvalid as error:
         message = f"--key-file: {error}"
         raise CalledWrongly(message) from error
     if settings.oidc_issuer is None:
-        return Gate(keys=ring)
+        return CredentialGate(keys=ring)
     foreign = OidcSettings(
         issuer=settings.oidc_issuer, audience=settings.oidc_audience, jwks_url=settings.oidc_jwks_url or ""
     )
-    return Gate(keys=ring, foreign=ForeignTokens(foreign))
+    return CredentialGate(keys=ring, foreign=ForeignTokens(foreign))
 
 
 async def _run(settings: ServeSettings, gate: Gate) -> None:
